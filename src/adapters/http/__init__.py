@@ -1,0 +1,1 @@
+"""The HTTP face: Litestar routes over the table of use cases."""

@@ -1,0 +1,1 @@
+"""The composition root: settings, container, logging, application factory, command line. Knows everybody."""

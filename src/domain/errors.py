@@ -1,0 +1,21 @@
+"""What can be wrong with a request, said in the words of the domain."""
+
+
+class GyeoljeError(Exception):
+    """Base of every error this product raises on purpose; its text is safe to show to a client."""
+
+
+class InvalidMoneyError(GyeoljeError):
+    """An amount is not a whole, non-negative number of minor units, or two currencies met in one sum."""
+
+
+class InvalidIdError(GyeoljeError):
+    """A text that should be one of our ids does not have the shape of one."""
+
+
+class OrderNotCancellableError(GyeoljeError):
+    """The buyer may not give up this order: it is no longer PENDING, or money may be moving for it."""
+
+
+class RefundNotPossibleError(GyeoljeError):
+    """More was asked back than is left of what was paid, or the order was never paid."""

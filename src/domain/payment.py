@@ -1,0 +1,94 @@
+"""What the gateway said about a payment. An observation, never a promise: only the gateway can change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from domain.ids import RefundId
+    from domain.money import Money
+
+
+class PaymentStatus(StrEnum):
+    """The gateway's statuses that we know; every other word is UNKNOWN."""
+
+    READY = "READY"
+    PAY_PENDING = "PAY_PENDING"
+    VIRTUAL_ACCOUNT_ISSUED = "VIRTUAL_ACCOUNT_ISSUED"
+    PAID = "PAID"
+    FAILED = "FAILED"
+    PARTIAL_CANCELLED = "PARTIAL_CANCELLED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+
+class CancellationStatus(StrEnum):
+    """How far one cancellation got at the gateway; every word we do not know is UNKNOWN."""
+
+    REQUESTED = "REQUESTED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """One time that money went back, or was asked to, by anybody: us, the console, the card network."""
+
+    id: str
+    status: CancellationStatus
+    amount: Money
+    reason: str
+
+    def carries(self, refund_id: RefundId) -> bool:
+        """Whether this cancellation is the one we asked for under ``refund_id``, which its reason then contains."""
+        return f"[{refund_id}]" in self.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """Who we are at the gateway: our store, and the only channel type (LIVE or TEST) whose money counts."""
+
+    store_id: str
+    channel_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """The gateway's record of one paymentId, as it stood at ``changed_at`` / ``updated_at``.
+
+    ``said`` is the status word as the gateway wrote it. ``cancelled`` is how much of ``total`` went back so far.
+    ``attempt`` is PortOne's transactionId, which changes when the buyer tries again.
+    """
+
+    id: str
+    status: PaymentStatus
+    said: str
+    total: Money
+    cancelled: Money
+    store_id: str | None
+    channel_type: str | None
+    attempt: str | None = None
+    changed_at: datetime | None = None
+    updated_at: datetime | None = None
+    deposit_due: datetime | None = None
+    cancellations: tuple[Cancellation, ...] = ()
+
+    @property
+    def left(self) -> Money:
+        """What was captured and has not gone back."""
+        return self.total.less(self.cancelled)
+
+    def cancellation(self, refund_id: RefundId) -> Cancellation | None:
+        """The cancellation asked for under ``refund_id`` (the latest if several); None if there is none."""
+        return next((c for c in reversed(self.cancellations) if c.carries(refund_id)), None)
+
+    def including(self, cancellation: Cancellation) -> Payment:
+        """This record with a cancellation the gateway told us of, where the record does not list it yet."""
+        if any(c.id == cancellation.id for c in self.cancellations):
+            return self
+        return replace(self, cancellations=(*self.cancellations, cancellation))

@@ -1,0 +1,79 @@
+"""When to look at an order again. None means that the order is at rest.
+
+Every delay is spread by up to a tenth either way, by the order's id and its count of looks: repeatable, yet no two
+orders march in step.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from domain.lifecycle import OrderStatus, unpaid_until
+from domain.payment import PaymentStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from domain.order import Order
+    from domain.payment import Payment
+
+LEASE = timedelta(seconds=90)  # longer than the slowest look: one get, one cancel (60 s), one get
+
+_UNPAID_FIRST, _UNPAID_MOST = timedelta(seconds=30), timedelta(minutes=4)
+_DEPOSIT_MOST = timedelta(minutes=30)  # a virtual account waits for days
+_REFUND_FIRST, _REFUND_MOST = timedelta(seconds=5), timedelta(hours=1)
+_PUZZLED_FIRST, _PUZZLED_MOST = timedelta(minutes=1), timedelta(hours=1)
+_FAILED_FIRST, _FAILED_MOST = timedelta(seconds=2), timedelta(minutes=5)
+_LATE_LOOKS = (
+    timedelta(minutes=2),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(hours=24),
+)
+LAGGING = timedelta(seconds=3)  # the gateway announced something that its record did not show yet
+
+
+def first_look(order: Order) -> datetime:
+    """When to look at an order that was just placed."""
+    return order.created_at + _spread(order, _UNPAID_FIRST)
+
+
+def next_look(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
+    """When to look again after ``payment`` was applied, ``order.looks`` looks into the order's present state."""
+    if payment is not None and payment.status is PaymentStatus.UNKNOWN:
+        return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
+    if order.owed:
+        return now + _backoff(order, _REFUND_FIRST, _REFUND_MOST)
+    if order.status is OrderStatus.PENDING:
+        return _next_unpaid_look(order, payment, now)
+    if order.status is OrderStatus.CANCELLED and not (payment and payment.status is PaymentStatus.CANCELLED):
+        return now + _spread(order, _LATE_LOOKS[order.looks]) if order.looks < len(_LATE_LOOKS) else None
+    return None
+
+
+def retry_look(order: Order, now: datetime) -> datetime:
+    """When to look again after a look that failed, ``order.failures`` times in a row by now."""
+    return now + _grow(order, order.failures - 1, _FAILED_FIRST, _FAILED_MOST)
+
+
+def _next_unpaid_look(order: Order, payment: Payment | None, now: datetime) -> datetime:
+    waits_for_deposit = payment is not None and payment.status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
+    then = now + _backoff(order, _UNPAID_FIRST, _DEPOSIT_MOST if waits_for_deposit else _UNPAID_MOST)
+    due = unpaid_until(order, payment)
+    return due if now < due < then else then
+
+
+def _backoff(order: Order, first: timedelta, most: timedelta) -> timedelta:
+    return _grow(order, order.looks, first, most)
+
+
+def _grow(order: Order, times: int, first: timedelta, most: timedelta) -> timedelta:
+    return _spread(order, min(first * 2 ** min(times, 20), most))
+
+
+def _spread(order: Order, delay: timedelta) -> timedelta:
+    share = zlib.crc32(f"{order.id}{order.looks}{order.failures}".encode()) / 2**32
+    return delay * (0.9 + 0.2 * share)

@@ -1,0 +1,30 @@
+"""A webhook event: a signed hint that it is time to look. It never carries a status or an amount that counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from domain.payment import PaymentStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from domain.ids import WebhookId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEvent:
+    """A message proved to come from the gateway. ``id`` is the same for every delivery of one event.
+
+    ``payment_id`` is the gateway's word, not yet known to be ours; None where the event is not about a payment.
+    ``implies`` lists the statuses a payment can have once this event has happened; empty where it implies nothing.
+    ``occurred_at`` is the gateway's time of the event where it said so.
+    """
+
+    id: WebhookId
+    type: str
+    payment_id: str | None
+    store_id: str | None
+    occurred_at: datetime | None = None
+    implies: frozenset[PaymentStatus] = frozenset()
