@@ -55,7 +55,7 @@ class Orders(Protocol):
         ...
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
-        """At most ``limit`` orders with ``look_at`` at or before ``now``, the longest due first, each to one caller only.
+        """At most ``limit`` orders with ``look_at`` at or before ``now``, the longest due first, each to one caller.
 
         Their ``look_at`` becomes ``until``: a caller that dies leaves them due again from then on.
         """
