@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from domain.order import Order
     from domain.payment import Payment
 
-LEASE = timedelta(seconds=90)  # longer than the slowest look: one get, one cancel (60 s), one get
+LEASE = timedelta(seconds=150)  # longer than the slowest look: a get, a cancel (60 s), a get
 
 _UNPAID_FIRST, _UNPAID_MOST = timedelta(seconds=30), timedelta(minutes=4)
 _DEPOSIT_MOST = timedelta(minutes=30)  # a virtual account waits for days

@@ -1,0 +1,142 @@
+"""Follow one order: every change, in order, none missing, from the history; a bell only says when to read it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from application.errors import OrderNotFoundError
+from application.ports import Clock, OrderNotifier, Store
+from application.read_order import ReadOrder
+from domain.history import HistoryEntry
+from domain.ids import OrderId
+from domain.lifecycle import OrderStatus
+from domain.order import Order
+
+_TICKET_LIFE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderEvent:
+    """``order`` as it was once entry ``seq`` had happened. ``kind`` is the entry's, or ``snapshot`` for the first."""
+
+    seq: int
+    kind: str
+    at: datetime
+    order: Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a stream beats, in seconds: heartbeat, how long a lost ring may delay a change, and the stream's lifetime."""
+
+    heartbeat: float = 15.0
+    catch_up: float = 5.0
+    lifetime: float = 900.0
+
+
+class FollowOrder:
+    """The events of one order; they end when there is nothing left to wait for.
+
+    The first event is a snapshot: of now, or of the moment after entry ``after`` if the order has one, and then every
+    later entry follows. None stands for a heartbeat. No database connection is held between two reads.
+    """
+
+    def __init__(self, store: Store, notifier: OrderNotifier, pace: Pace | None = None) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._pace = pace or Pace()
+
+    async def __call__(self, order: Order, after: int | None = None) -> AsyncIterator[OrderEvent | None]:
+        """Follow ``order``, which the caller was allowed to read. Raises TooManyStreamsError before the first event."""
+        with self._notifier.subscribe(order.id) as wakeups:
+            started = time.monotonic()
+            beat = started
+            order, entries = await self._read(order.id, 0 if after is None else after - 1)
+            event, entries = _first(order, entries, after)
+            yield event
+            seq = event.seq
+            while True:
+                for entry in entries:
+                    yield _event(order, entry)
+                    seq = entry.seq
+                if _is_over(order, seq) or self._notifier.closing:
+                    return
+                now = time.monotonic()
+                if now - started >= self._pace.lifetime:
+                    return
+                if now - beat >= self._pace.heartbeat:
+                    yield None
+                    beat = now
+                await wakeups.wait(min(self._pace.catch_up, max(0.0, beat + self._pace.heartbeat - now)))
+                order, entries = await self._read(order.id, seq)
+
+    async def _read(self, order_id: OrderId, after: int) -> tuple[Order, list[HistoryEntry]]:
+        """The order, and then its entries: so that these hold at least all that the order knows of."""
+        async with self._store.reading() as unit:
+            order = await unit.orders.by_id(order_id)
+            if order is None:
+                raise OrderNotFoundError("there is no such order")
+            return order, list(await unit.history.of_order(order_id, after=after))
+
+
+class IssueTicket:
+    """A ticket for one order's stream, for clients that cannot send headers: good for a minute, and kept nowhere."""
+
+    def __init__(self, read_order: ReadOrder, clock: Clock) -> None:
+        self._read_order = read_order
+        self._clock = clock
+
+    async def __call__(self, order_id: OrderId, token: str) -> str:
+        """Raise OrderNotFoundError like ReadOrder."""
+        order = await self._read_order(order_id, token)
+        expires = int((self._clock() + _TICKET_LIFE).timestamp())
+        return f"{expires}.{_stamp(order, expires)}"
+
+
+class RedeemTicket:
+    """The order that a ticket opens. Raises OrderNotFoundError for a wrong, altered or expired one, as for no order."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def __call__(self, order_id: OrderId, ticket: str) -> Order:
+        """The order as it is stored now."""
+        async with self._store.reading() as unit:
+            order = await unit.orders.by_id(order_id)
+        digits, _, stamp = ticket.partition(".")
+        expires = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= len("9999999999") else 0
+        if (
+            order is None
+            or not hmac.compare_digest(stamp.encode("utf-8", "replace"), _stamp(order, expires).encode())
+            or self._clock().timestamp() > expires
+        ):
+            raise OrderNotFoundError("there is no such order, or this ticket is not good for it any more")
+        return order
+
+
+def _stamp(order: Order, expires: int) -> str:
+    return hmac.new(order.token_hash.encode(), f"stream.{order.id}.{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+def _first(order: Order, entries: list[HistoryEntry], after: int | None) -> tuple[OrderEvent, list[HistoryEntry]]:
+    if after is not None and entries and entries[0].seq == after:
+        return replace(_event(order, entries[0]), kind="snapshot"), entries[1:]
+    last = entries[-1] if entries else None
+    at = last.at if last is not None else order.created_at
+    later = [entry for entry in entries if entry.seq > order.seq]
+    return OrderEvent(seq=order.seq, kind="snapshot", at=at, order=order), later
+
+
+def _event(order: Order, entry: HistoryEntry) -> OrderEvent:
+    then = replace(order, status=entry.status, reason=entry.reason, refunded=entry.refunded)
+    return OrderEvent(seq=entry.seq, kind=entry.kind.value, at=entry.at, order=then)
+
+
+def _is_over(order: Order, seq: int) -> bool:
+    return order.status is not OrderStatus.PENDING and not order.owed and seq >= order.seq

@@ -1,0 +1,104 @@
+"""Where money goes back: a refund is decided in one commit, and carried out after it, at most once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from application.errors import OrderNotFoundError
+from application.ports import CancelPayment, Clock, NewId, OrderNotifier, PaymentGateway, Store
+from application.settle_order import SettleOrder
+from application.transact import record, retrying
+from domain.ids import OrderId, RefundId
+from domain.money import Money
+from domain.order import Order
+from domain.payment import CancellationStatus, Payment
+from domain.refund import Refund, RefundStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundOrderCommand:
+    """``amount`` None asks all that is left back. ``requested_by`` names whoever asked, for the record."""
+
+    order_id: OrderId
+    amount: Money | None
+    reason: str
+    requested_by: str
+
+
+class RefundOrder:
+    """Decide to give money of a COMPLETED order back. It is owed from the commit on, and carried out at the next look.
+
+    Raises OrderNotFoundError, and RefundNotPossibleError where less than that is left.
+    """
+
+    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock, new_id: NewId) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._clock = clock
+        self._new_id = new_id
+
+    async def __call__(self, command: RefundOrderCommand) -> Refund:
+        """The refund, REQUESTED."""
+        refund = await retrying(lambda: self._request(command))
+        await self._notifier.publish(command.order_id)
+        return refund
+
+    async def _request(self, command: RefundOrderCommand) -> Refund:
+        async with self._store.reading() as unit:
+            order = await unit.orders.by_id(command.order_id)
+        if order is None:
+            raise OrderNotFoundError(f"there is no order {command.order_id!r}")
+        settlement = order.request_refund(
+            command.amount,
+            refund_id=RefundId(self._new_id()),
+            reason=command.reason,
+            requested_by=command.requested_by,
+            now=self._clock(),
+        )
+        async with self._store.writing() as unit:
+            await record(unit, order, settlement)
+            await unit.commit()
+        return settlement.refunds[0]
+
+
+class CarryOutRefunds:
+    """Ask the gateway for every refund that is owed and that its record does not show yet, one after the other.
+
+    The answer to a cancellation is never believed on its own: the gateway's record is read again and settled by.
+    Raises GatewayError where the outcome is not known or was refused; the next look starts from the record again.
+    """
+
+    def __init__(self, store: Store, gateway: PaymentGateway, settle: SettleOrder) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._settle = settle
+
+    async def __call__(self, order: Order, payment: Payment) -> Order:
+        """The order once everything that could be carried out was."""
+        for refund in await self._requested(order):
+            if payment.cancellation(refund.id) is not None or refund.amount > payment.left:
+                continue  # the record shows it, or a later look will find it impossible
+            cancellation = await self._gateway.cancel(
+                CancelPayment(
+                    payment_id=order.payment_id,
+                    store_id=payment.store_id,
+                    refund_id=refund.id,
+                    amount=refund.amount,
+                    left=payment.left,
+                    reason=refund.reason,
+                    by_customer=False,
+                )
+            )
+            read = await self._gateway.get(order.payment_id)
+            if read is None:
+                return order
+            if cancellation.status is CancellationStatus.FAILED:
+                read = read.including(cancellation)
+            payment = read
+            order = (await self._settle(order, payment)).order
+        return order
+
+    async def _requested(self, order: Order) -> list[Refund]:
+        async with self._store.reading() as unit:
+            refunds = await unit.refunds.of_order(order.id)
+        return [refund for refund in refunds if refund.status is RefundStatus.REQUESTED]

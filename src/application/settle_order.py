@@ -1,0 +1,109 @@
+"""Bring one order in line with what the gateway said. Every way into the lifecycle ends here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from application.errors import OrderNotFoundError
+from application.ports import Clock, NewId, OrderNotifier, Store, UnitOfWork
+from application.transact import record, retrying
+from domain.ids import OrderId, RefundId
+from domain.order import Order, Settlement
+from domain.payment import Payment, Shop
+from domain.refund import RefundStatus
+from domain.schedule import LAGGING
+from domain.webhook_event import WebhookEvent
+
+_Decide = Callable[[UnitOfWork, Order], Awaitable[Settlement]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """How settling ended. ``duplicate``: the webhook event was there before, so nothing was done."""
+
+    order: Order
+    close_account: bool = False
+    duplicate: bool = False
+
+
+class SettleOrder:
+    """Commit what an observation, or the lack of one, makes of an order: all of it at once, or nothing.
+
+    ``order`` may have been read long before: it is saved only if nobody changed it since, else read and decided again.
+    """
+
+    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock, new_id: NewId, shop: Shop) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._clock = clock
+        self._new_id = new_id
+        self._shop = shop
+
+    async def __call__(
+        self, order: Order, payment: Payment | None, *, give_up: bool = False, event: WebhookEvent | None = None
+    ) -> Settled:
+        """Settle ``order`` by the gateway's record; with ``event``, keep that webhook event in the same commit."""
+
+        async def decide(unit: UnitOfWork, current: Order) -> Settlement:
+            refunds = await unit.refunds.of_order(current.id) if current.owed else ()
+            settlement = current.settle(
+                payment,
+                shop=self._shop,
+                now=self._clock(),
+                refund_id=RefundId(self._new_id()),
+                refunds=[refund for refund in refunds if refund.status is RefundStatus.REQUESTED],
+                give_up=give_up,
+            )
+            return self._look_again_if_lagging(settlement, payment, event)
+
+        return await self._commit(order, decide, event, outcome="settled")
+
+    async def later(self, order: Order, *, event: WebhookEvent) -> Settled:
+        """Keep ``event`` and have the order looked at now, by whoever looks at due orders."""
+
+        async def decide(_: UnitOfWork, current: Order) -> Settlement:
+            return Settlement(order=current.look_by(self._clock()))
+
+        return await self._commit(order, decide, event, outcome="stored")
+
+    async def failed(self, order: Order, why: str) -> Settled:
+        """Remember that looking at ``order`` failed, so that it is looked at again, less and less often."""
+
+        async def decide(_: UnitOfWork, current: Order) -> Settlement:
+            return current.look_failed(why, self._clock())
+
+        return await self._commit(order, decide, None, outcome="")
+
+    async def _commit(self, order: Order, decide: _Decide, event: WebhookEvent | None, *, outcome: str) -> Settled:
+        known: list[Order] = [order]
+
+        async def once() -> tuple[Settled, bool]:
+            current = known.pop() if known else await self._read(order.id)
+            async with self._store.writing() as unit:
+                if event is not None and not await unit.inbox.add(event, outcome=outcome, received_at=self._clock()):
+                    return Settled(order=current, duplicate=True), False
+                settlement = await decide(unit, current)
+                stored = await record(unit, current, settlement)
+                if event is not None or stored is not current:
+                    await unit.commit()
+            return Settled(order=stored, close_account=settlement.close_account), bool(settlement.entries)
+
+        settled, is_news = await retrying(once)
+        if is_news:
+            await self._notifier.publish(order.id)
+        return settled
+
+    async def _read(self, order_id: OrderId) -> Order:
+        async with self._store.reading() as unit:
+            order = await unit.orders.by_id(order_id)
+        if order is None:
+            raise OrderNotFoundError(f"there is no order {order_id}")
+        return order
+
+    def _look_again_if_lagging(
+        self, settlement: Settlement, payment: Payment | None, event: WebhookEvent | None
+    ) -> Settlement:
+        if event is None or not event.implies or (payment is not None and payment.status in event.implies):
+            return settlement
+        return replace(settlement, order=settlement.order.look_by(self._clock() + LAGGING))

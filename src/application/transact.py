@@ -1,0 +1,47 @@
+"""One way to write: a unit of work that is run again where somebody else was faster, and the record of a settlement."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from application.errors import ConflictError
+from application.ports import UnitOfWork
+from domain.order import Order, Settlement
+
+T = TypeVar("T")
+
+_ATTEMPTS = 8
+_PAUSE = 0.01  # seconds, doubled each time and spread over its whole length
+
+
+async def retrying(work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work``, a whole unit of work, again while it raises ConflictError; the last one is raised as it is."""
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            return await work()
+        except ConflictError:
+            await asyncio.sleep(random.random() * _PAUSE * 2**attempt)  # noqa: S311 - a spread, not a secret
+    return await work()
+
+
+async def record(unit: UnitOfWork, before: Order, settlement: Settlement) -> Order:
+    """Write all that ``settlement`` changed of ``before``; the order as it is stored then.
+
+    History goes first: the database takes no changed order without the entry that tells of it.
+    """
+    order = settlement.order
+    if settlement.entries:
+        await unit.history.append(settlement.entries)
+    if order != before:
+        await unit.orders.save(order)
+        order = replace(order, version=order.version + 1)
+    for refund in settlement.refunds:
+        await unit.refunds.save(refund)
+    if settlement.restock:
+        for line in sorted(order.lines, key=lambda line: line.product_id):
+            await unit.catalog.release(line.product_id, line.quantity)
+    return order

@@ -1,0 +1,33 @@
+"""The one table of use cases that is handed to whoever drives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from application.cancel_order import CancelOrder
+from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
+from application.handle_webhook_event import HandleWebhookEvent
+from application.look_at_due_orders import LookAtDueOrders
+from application.place_order import PlaceOrder
+from application.read_order import ListOrders, ListProducts, ReadOrder, ShowOrder
+from application.refund_order import RefundOrder
+from application.verify_payment import VerifyPayment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """Everything that this product can be asked to do. Each is one instance for all callers."""
+
+    place_order: PlaceOrder
+    read_order: ReadOrder
+    verify_payment: VerifyPayment
+    cancel_order: CancelOrder
+    follow_order: FollowOrder
+    issue_ticket: IssueTicket
+    redeem_ticket: RedeemTicket
+    list_products: ListProducts
+    handle_webhook_event: HandleWebhookEvent
+    refund_order: RefundOrder
+    look_at_due_orders: LookAtDueOrders
+    show_order: ShowOrder
+    list_orders: ListOrders
