@@ -1,0 +1,254 @@
+"""PortOne's REST API V2 as our payment gateway.
+
+Paths, fields, errors and the idempotency rule: PortOne's OpenAPI document, and developers.portone.io, api/rest-v2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+import httpx
+import msgspec
+
+from adapters.portone import wire
+from application.errors import (
+    GatewayBusyError,
+    GatewayDeniedError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+)
+from application.ports import CancelPayment, PaymentGateway
+from domain.ids import PaymentId
+from domain.money import Money
+from domain.payment import Cancellation, Payment
+
+_MIB = 2**20
+_ANSWER_MOST = _MIB
+_PAGE_MOST = 16 * _MIB  # a hundred records, each with the log of its webhooks
+_PAGE_SIZE = 100
+_PAGED_MOST = 60_000  # PortOne refuses to page further
+_REASON_MOST = 200
+_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_OVERLAP = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for PortOne, in seconds.
+
+    ``ask`` bounds one try of a request that changes nothing, ``asking`` all its tries together, ``change`` the only try
+    of one that does: PortOne advises 60 s there. Before each further try we pause for up to the next of ``pauses``.
+    """
+
+    connect: float = 5
+    ask: float = 10
+    asking: float = 12
+    change: float = 60
+    pauses: tuple[float, ...] = (0.2, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """``body`` is empty unless it was JSON: what a proxy or an error page has to say proves nothing."""
+
+    status: int
+    body: bytes
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == HTTPStatus.OK and bool(self.body)
+
+
+class PortOneGateway(PaymentGateway):
+    """The real gateway. ``client`` comes from ``gateway_client`` and stays the caller's to close.
+
+    ``api_secret`` is sent with each request and kept nowhere else. Only reads are tried again; a change whose
+    outcome is not known is told as such, and it is for the caller to look before anything else is done.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, *, api_secret: str, store_id: str, patience: Patience | None = None
+    ) -> None:
+        self._client = client
+        self._store_id = store_id
+        self._patience = patience or Patience()
+        self._ask_timeout = httpx.Timeout(self._patience.ask, connect=self._patience.connect)
+        self._change_timeout = httpx.Timeout(self._patience.change, connect=self._patience.connect)
+        self._headers = httpx.Headers(  # its repr hides this header's value
+            {"Authorization": f"PortOne {api_secret}", "Accept": "application/json", "Accept-Encoding": "identity"}
+        )
+
+    async def get(self, payment_id: PaymentId) -> Payment | None:
+        """See PaymentGateway. A payment not found in our store is looked for once more wherever the secret reaches."""
+        path = _payment_path(payment_id)
+        answer = await self._ask(path, {"storeId": self._store_id})
+        if _says_not_found(answer):
+            answer = await self._ask(path, {})
+            if _says_not_found(answer):
+                return None
+        payment = wire.read_payment(answer.body)
+        if payment.id != payment_id:
+            raise GatewayUnavailableError("the gateway answered with another payment than the one asked for")
+        return payment
+
+    async def cancel(self, cancel: CancelPayment) -> Cancellation:
+        """See PaymentGateway. Sent once: a second try is for whoever has looked at the payment again."""
+        body: dict[str, object] = {
+            "reason": f"[{cancel.refund_id}] {cancel.reason}"[:_REASON_MOST],
+            "requester": "CUSTOMER" if cancel.by_customer else "ADMIN",
+            "currentCancellableAmount": cancel.left.minor,
+        }
+        if cancel.store_id is not None:
+            body["storeId"] = cancel.store_id
+        if cancel.amount != cancel.left:
+            body["amount"] = cancel.amount.minor
+        done = await self._change(
+            f"{_payment_path(cancel.payment_id)}/cancel", body, {"Idempotency-Key": f'"{cancel.refund_id}"'}
+        )
+        return wire.read_cancellation(done, cancel.amount.currency)
+
+    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+        """See PaymentGateway."""
+        await self._change(
+            f"{_payment_path(payment_id)}/pre-register",
+            {"storeId": self._store_id, "totalAmount": total.minor, "currency": total.currency},
+        )
+
+    async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
+        """See PaymentGateway."""
+        where = f"?{urlencode({'storeId': store_id})}" if store_id is not None else ""
+        await self._change(f"{_payment_path(payment_id)}/virtual-account/close{where}")
+
+    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+        """See PaymentGateway. A payment whose record cannot be read comes as UNKNOWN, its neighbours as they are.
+
+        Each page starts just before the last change that was seen, not at a page number: a payment that changes
+        again meanwhile leaves the window, and would push its successor into a page already read.
+        """
+        start, number = since, 0
+        seen: set[tuple[str, datetime | None]] = set()
+        while (number + 1) * _PAGE_SIZE <= _PAGED_MOST:
+            page = {(payment.id, payment.changed_at): payment for payment in await self._page(start, until, number)}
+            fresh = [payment for key, payment in page.items() if key not in seen]
+            for payment in fresh:
+                yield payment
+            if not fresh and len(page) < _PAGE_SIZE:
+                return
+            before = start
+            start = max([start, *(at - _OVERLAP for _, at in page if at is not None)])
+            number = 0 if start > before else number + 1
+            seen = {(name, at) for name, at in seen | page.keys() if at is None or at >= start}
+        raise GatewayUnavailableError("more payments changed at one instant than the gateway lets one page through")
+
+    async def _page(self, start: datetime, until: datetime, number: int) -> list[Payment]:
+        asked = {
+            "page": {"number": number, "size": _PAGE_SIZE},
+            "filter": {
+                "storeId": self._store_id,
+                "timestampType": "STATUS_CHANGED_AT",
+                "from": _rfc3339(start),
+                "until": _rfc3339(until),
+                "sortBy": "STATUS_CHANGED_AT",
+                "sortOrder": "ASC",
+            },
+        }
+        answer = await self._ask("/payments", {"requestBody": msgspec.json.encode(asked).decode()}, most=_PAGE_MOST)
+        return wire.read_listed_payments(answer.body)
+
+    async def _ask(self, path: str, query: Mapping[str, str], *, most: int = _ANSWER_MOST) -> _Answer:
+        """Ask for what asking does not change, again if need be: 200 with JSON, or PAYMENT_NOT_FOUND."""
+        url = f"{path}?{urlencode(query)}" if query else path
+        try:
+            async with asyncio.timeout(self._patience.asking):
+                for pause in self._patience.pauses:
+                    try:
+                        return await self._ask_once(url, most)
+                    except GatewayUnavailableError:
+                        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads load, hides nothing
+                return await self._ask_once(url, most)
+        except TimeoutError as error:
+            raise GatewayUnavailableError("the gateway did not answer in time") from error
+
+    async def _ask_once(self, url: str, most: int) -> _Answer:
+        request = self._client.build_request("GET", url, headers=self._headers, timeout=self._ask_timeout)
+        answer = await self._send(request, within=self._patience.ask, most=most)
+        if answer.succeeded or _says_not_found(answer):
+            return answer
+        raise _unusable(answer)
+
+    async def _change(
+        self, url: str, body: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Ask for a change, once: the answer's body if it was made."""
+        request = self._client.build_request(
+            "POST", url, headers=self._headers, timeout=self._change_timeout, json=body
+        )
+        request.headers.update(headers)
+        answer = await self._send(request, within=self._patience.change, most=_ANSWER_MOST)
+        if answer.succeeded:
+            return answer.body
+        code = wire.refusal_code(answer.body)
+        if code == "IDEMPOTENCY_OUTSTANDING_REQUEST":
+            raise GatewayBusyError("the gateway is still working on this very request")
+        if code is None or not _is_definite(answer.status):
+            raise _unusable(answer)
+        raise GatewayRefusedError(code[:64])
+
+    async def _send(self, request: httpx.Request, *, within: float, most: int) -> _Answer:
+        try:
+            async with asyncio.timeout(within):
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await _read(response, most)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+            raise GatewayUnavailableError(f"no answer from the gateway: {type(error).__name__}") from error
+        if response.status_code in _DENIED:
+            raise GatewayDeniedError(f"the gateway does not accept our credentials: {response.status_code}")
+        return _Answer(response.status_code, body if _is_plain_json(response.headers) else b"")
+
+
+async def _read(response: httpx.Response, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > most:
+            raise GatewayUnavailableError(f"the gateway's answer is longer than {most} bytes")
+    return bytes(body)
+
+
+def _is_plain_json(headers: httpx.Headers) -> bool:
+    kind: str = headers.get("content-type", "")
+    encoding: str = headers.get("content-encoding", "identity")
+    return kind.partition(";")[0].strip().lower() == "application/json" and encoding.lower() == "identity"
+
+
+def _is_definite(status: int) -> bool:
+    return status // 100 == 4 and status not in _LATER  # noqa: PLR2004 - 4xx
+
+
+def _says_not_found(answer: _Answer) -> bool:
+    return answer.status == HTTPStatus.NOT_FOUND and wire.refusal_code(answer.body) == "PAYMENT_NOT_FOUND"
+
+
+def _unusable(answer: _Answer) -> GatewayUnavailableError:
+    code = wire.refusal_code(answer.body)
+    return GatewayUnavailableError(
+        f"no usable answer from the gateway: {answer.status}" + (f" {code[:64]}" if code else "")
+    )
+
+
+def _payment_path(payment_id: PaymentId) -> str:
+    return f"/payments/{quote(payment_id, safe='')}"
+
+
+def _rfc3339(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,175 @@
+"""PortOne's REST answers as they stand on the wire, and how they become values of ours.
+
+PortOne adds fields, enum words and cases at any time (developers.portone.io, api/backward-compatibility): unknown
+fields are ignored and every word is read as text. What decides about money must be there and of its type, else the
+whole answer is unusable; what only adds detail (times, the attempt, the method) may be missing or strange.
+
+Field names and which of them are required: PortOne's OpenAPI document 1.16.0, ``Payment`` and ``PaymentCancellation``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from application.errors import GatewayUnavailableError
+from domain.errors import InvalidMoneyError
+from domain.money import Money
+from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+
+UNREADABLE = "unreadable"
+"""What ``Payment.said`` is for a listed payment whose record could not be read."""
+
+_STATUSES = {status.value: status for status in PaymentStatus} | {
+    "PENDING": PaymentStatus.PAY_PENDING  # the list filter's spelling of what the record calls PAY_PENDING
+}
+_CANCELLATION_STATUSES = {status.value: status for status in CancellationStatus}
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Amount(msgspec.Struct, frozen=True):
+    total: int
+    cancelled: int
+
+
+class _Channel(msgspec.Struct, frozen=True):
+    type: str | None = None
+
+
+class _Cancellation(msgspec.Struct, frozen=True, rename="camel"):
+    id: str
+    status: str
+    total_amount: int
+    reason: str = ""
+
+    def read(self, currency: str) -> Cancellation:
+        return Cancellation(
+            id=self.id,
+            status=_CANCELLATION_STATUSES.get(self.status, CancellationStatus.UNKNOWN),
+            amount=Money(self.total_amount, currency),
+            reason=self.reason,
+        )
+
+
+class _Payment(msgspec.Struct, frozen=True, rename="camel"):
+    id: str
+    status: str
+    amount: _Amount
+    currency: str
+    store_id: str | None = None
+    channel: _Channel | None = None
+    cancellations: tuple[_Cancellation, ...] | None = None
+    transaction_id: object = None
+    status_changed_at: object = None
+    updated_at: object = None
+    method: object = None
+
+    def read(self) -> Payment:
+        status = _STATUSES.get(self.status, PaymentStatus.UNKNOWN)
+        return Payment(
+            id=self.id,
+            status=status,
+            said=self.status,
+            total=Money(self.amount.total, self.currency),
+            cancelled=Money(self.amount.cancelled, self.currency),
+            store_id=self.store_id,
+            channel_type=self.channel.type if self.channel else None,
+            attempt=self.transaction_id if isinstance(self.transaction_id, str) else None,
+            changed_at=instant(self.status_changed_at),
+            updated_at=instant(self.updated_at),
+            deposit_due=self._deposit_due(status),
+            cancellations=tuple(c.read(self.currency) for c in self.cancellations or ()),
+        )
+
+    def _deposit_due(self, status: PaymentStatus) -> datetime | None:
+        if status is not PaymentStatus.VIRTUAL_ACCOUNT_ISSUED or not isinstance(self.method, dict):
+            return None
+        return instant(self.method.get("expiredAt"))
+
+
+class _Cancelled(msgspec.Struct, frozen=True):
+    cancellation: _Cancellation
+
+
+class _Page(msgspec.Struct, frozen=True):
+    items: list[msgspec.Raw]
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    type: str
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str
+
+
+_payment = msgspec.json.Decoder(_Payment)
+_cancelled = msgspec.json.Decoder(_Cancelled)
+_page = msgspec.json.Decoder(_Page)
+_refusal = msgspec.json.Decoder(_Refusal)
+_named = msgspec.json.Decoder(_Named)
+
+# Everything that decoding foreign bytes can end in: UnicodeDecodeError is a ValueError, deep nesting a RecursionError.
+_UNREADABLE_BYTES = (msgspec.MsgspecError, ValueError, RecursionError, InvalidMoneyError)
+
+
+def read_payment(body: bytes | msgspec.Raw) -> Payment:
+    """One payment record. Raises GatewayUnavailableError."""
+    try:
+        return _payment.decode(body).read()
+    except _UNREADABLE_BYTES as error:
+        raise GatewayUnavailableError("a payment record cannot be read") from error
+
+
+def read_listed_payments(body: bytes) -> list[Payment]:
+    """The payments of one page, in their order. Raises GatewayUnavailableError if it is no page, or one has no id.
+
+    A record that cannot be read does not take its neighbours with it: it becomes a payment of UNKNOWN status that
+    ``said`` UNREADABLE, so that whoever compares it with an order looks at that order by itself.
+    """
+    try:
+        return [_read_listed(item) for item in _page.decode(body).items]
+    except _UNREADABLE_BYTES as error:
+        raise GatewayUnavailableError("a page of payments cannot be read") from error
+
+
+def _read_listed(item: msgspec.Raw) -> Payment:
+    try:
+        return read_payment(item)
+    except GatewayUnavailableError:
+        nothing = Money.zero("XXX")  # ISO 4217: no currency
+        return Payment(
+            id=_named.decode(item).id,
+            status=PaymentStatus.UNKNOWN,
+            said=UNREADABLE,
+            total=nothing,
+            cancelled=nothing,
+            store_id=None,
+            channel_type=None,
+        )
+
+
+def read_cancellation(body: bytes, currency: str) -> Cancellation:
+    """The cancellation that an accepted cancel answers with. Raises GatewayUnavailableError."""
+    try:
+        return _cancelled.decode(body).cancellation.read(currency)
+    except _UNREADABLE_BYTES as error:
+        raise GatewayUnavailableError("the answer to a cancel cannot be read") from error
+
+
+def refusal_code(body: bytes) -> str | None:
+    """PortOne's own word for why it refused; None if this is no error of PortOne's."""
+    try:
+        return _refusal.decode(body).type
+    except _UNREADABLE_BYTES:
+        return None
+
+
+def instant(said: object) -> datetime | None:
+    """An RFC 3339 time with its offset, in UTC; None for anything else."""
+    try:
+        return msgspec.convert(said, _Instant).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
