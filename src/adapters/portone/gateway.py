@@ -123,7 +123,7 @@ class PortOneGateway(PaymentGateway):
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         """See PaymentGateway."""
-        where = f"?{urlencode({'storeId': store_id})}" if store_id is not None else ""
+        where = f"?{urlencode({'storeId': store_id}, quote_via=quote)}" if store_id is not None else ""
         await self._change(f"{_payment_path(payment_id)}/virtual-account/close{where}")
 
     async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
@@ -164,7 +164,7 @@ class PortOneGateway(PaymentGateway):
 
     async def _ask(self, path: str, query: Mapping[str, str], *, most: int = _ANSWER_MOST) -> _Answer:
         """Ask for what asking does not change, again if need be: 200 with JSON, or PAYMENT_NOT_FOUND."""
-        url = f"{path}?{urlencode(query)}" if query else path
+        url = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
         try:
             async with asyncio.timeout(self._patience.asking):
                 for pause in self._patience.pauses:

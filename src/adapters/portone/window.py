@@ -1,0 +1,47 @@
+"""PortOne's payment window: what the browser hands to ``PortOne.requestPayment``.
+
+Names and spellings: @portone/browser-sdk 0.1.11, PaymentRequest. KakaoPay: developers.portone.io, integration/pg/v2.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from application.ports import Checkout, Customer
+from domain.order import Order
+
+_NAME_MOST = 100  # KakaoPay's item_name
+
+
+class PortOneWindow:
+    """A PaymentWindow for one store and channel; the buyer comes back to ``public_url``.
+
+    KakaoPay needs the way back on phones, where the window replaces the page. No ``noticeUrls`` are given: they would
+    stand in the buyer's hands, and override the webhook address that PortOne's console knows.
+    """
+
+    __slots__ = ("_channel_key", "_public_url", "_store_id")
+
+    def __init__(self, *, store_id: str, channel_key: str, public_url: str) -> None:
+        self._store_id = store_id
+        self._channel_key = channel_key
+        self._public_url = public_url.rstrip("/")
+
+    def __call__(self, order: Order, customer: Customer | None) -> Checkout:
+        """See PaymentWindow. Of the SDK's two spellings of a currency, this is the one the record will come back with."""
+        return Checkout(
+            store_id=self._store_id,
+            channel_key=self._channel_key,
+            payment_id=order.payment_id,
+            order_name=order.name[:_NAME_MOST],
+            total_amount=order.price.minor,
+            currency=order.price.currency,
+            pay_method="EASY_PAY",
+            redirect_url=f"{self._public_url}/?order={quote(order.id, safe='')}",
+            customer=_customer(customer) if customer else None,
+        )
+
+
+def _customer(customer: Customer) -> dict[str, str] | None:
+    given = {"fullName": customer.name, "phoneNumber": customer.phone, "email": customer.email}
+    return {field: value for field, value in given.items() if value} or None
