@@ -28,7 +28,7 @@ class PortOneWindow:
         self._public_url = public_url.rstrip("/")
 
     def __call__(self, order: Order, customer: Customer | None) -> Checkout:
-        """See PaymentWindow. ``currency`` is spelled as PortOne's record of the payment will spell it; the SDK takes both forms."""
+        """See PaymentWindow. ``currency`` is spelled as PortOne's record spells it; the SDK takes both forms."""
         return Checkout(
             store_id=self._store_id,
             channel_key=self._channel_key,
