@@ -55,7 +55,7 @@ class Orders(Protocol):
         ...
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
-        """At most ``limit`` orders with ``look_at`` at or before ``now``, the longest due first, each to one caller.
+        """At most ``limit`` orders with ``look_at`` at or before ``now``, those due longest, each to one caller.
 
         Their ``look_at`` becomes ``until``: a caller that dies leaves them due again from then on.
         """
@@ -164,7 +164,7 @@ class Placements(Protocol):
 class UnitOfWork(Protocol):
     """One transaction. ``async with`` begins it; leaving without ``commit`` undoes everything.
 
-    A reading unit sees one consistent state, takes no locks and refuses ``commit``. Among writing units on one order
+    Each read of a reading unit sees what is committed by then; it takes no locks and refuses ``commit``. Among writing units on one order
     exactly one at a time is past its first read of it. Every method raises StoreUnavailableError where the
     database cannot be reached or is too busy, and ConflictError where running the unit again may help.
     A unit that was begun has a deadline; no unit stays open for ever.

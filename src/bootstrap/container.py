@@ -1,0 +1,106 @@
+"""The wiring: which adapter stands behind each port, and what each use case is given."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from adapters.notify.in_process import InProcessNotifier
+from dependency_injector import containers, providers
+
+from adapters.persistence.sql import SqlStore, create_engine
+from adapters.portone.gateway import PortOneGateway
+from adapters.portone.transport import gateway_client
+from adapters.portone.webhook_reader import PortOneWebhookReader
+from adapters.portone.window import PortOneWindow
+from application.cancel_order import CancelOrder
+from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
+from application.handle_webhook_event import HandleWebhookEvent
+from application.look_at_due_orders import LookAtDueOrders
+from application.place_order import PlaceOrder
+from application.read_order import ListOrders, ListProducts, ReadOrder, ShowOrder
+from application.refund_order import CarryOutRefunds, RefundOrder
+from application.settle_order import SettleOrder
+from application.use_cases import UseCases
+from application.verify_payment import VerifyPayment
+from bootstrap.settings import Settings
+from domain.payment import Shop
+
+
+def utc_now() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """128 random bits as 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything there is, each made once, when it is first asked for. Opened and closed by ``bootstrap.service``."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+
+    clock = providers.Object(utc_now)
+    new_id = providers.Object(new_id)
+
+    engine = providers.Singleton(create_engine, settings.provided.database_url)
+    store = providers.Singleton(SqlStore, engine)
+    notifier = providers.Singleton(InProcessNotifier)
+
+    gateway_client = providers.Singleton(gateway_client, settings.provided.api_url)
+    gateway = providers.Singleton(
+        PortOneGateway,
+        gateway_client,
+        api_secret=settings.provided.api_secret.reveal.call(),
+        store_id=settings.provided.store_id,
+    )
+    window = providers.Singleton(
+        PortOneWindow,
+        store_id=settings.provided.store_id,
+        channel_key=settings.provided.channel_key,
+        public_url=settings.provided.public_url,
+    )
+    webhook_reader = providers.Singleton(
+        PortOneWebhookReader,
+        providers.Callable(lambda secrets: [secret.reveal() for secret in secrets], settings.provided.webhook_secrets),
+        clock,
+    )
+
+    shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
+    settle = providers.Singleton(SettleOrder, store, notifier, clock, new_id, shop)
+    read_order = providers.Singleton(ReadOrder, store)
+    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, settle)
+
+    use_cases = providers.Singleton(
+        UseCases,
+        place_order=providers.Singleton(
+            PlaceOrder,
+            store=store,
+            gateway=gateway,
+            window=window,
+            clock=clock,
+            new_id=new_id,
+            ttl=settings.provided.ttl,
+        ),
+        read_order=read_order,
+        verify_payment=providers.Singleton(VerifyPayment, read_order, gateway, settle, clock),
+        cancel_order=providers.Singleton(CancelOrder, read_order, gateway, settle),
+        follow_order=providers.Singleton(FollowOrder, store, notifier),
+        issue_ticket=providers.Singleton(IssueTicket, read_order, clock),
+        redeem_ticket=providers.Singleton(RedeemTicket, store, clock),
+        list_products=providers.Singleton(ListProducts, store),
+        handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, settle, clock),
+        refund_order=providers.Singleton(RefundOrder, store, notifier, clock, new_id),
+        look_at_due_orders=providers.Singleton(
+            LookAtDueOrders,
+            store=store,
+            gateway=gateway,
+            settle=settle,
+            carry_out_refunds=carry_out_refunds,
+            clock=clock,
+        ),
+        show_order=providers.Singleton(ShowOrder, store),
+        list_orders=providers.Singleton(ListOrders, store),
+    )

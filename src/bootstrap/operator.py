@@ -1,0 +1,182 @@
+"""What the command line shows an operator: orders and products, as tables or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from adapters.persistence.sql import SqlStore, create_engine
+from application.read_order import ListOrders, ListProducts, OrderRecord, ShowOrder
+from bootstrap.settings import Settings
+from domain.catalog import Product
+from domain.ids import OrderId, ProductId
+from domain.lifecycle import OrderStatus
+from domain.money import Money
+from domain.order import Order
+from domain.refund import Refund
+
+
+async def print_orders(settings: Settings, *, status: str | None, attention: bool, limit: int, as_json: bool) -> None:
+    """Print the newest orders."""
+    async with _store(settings) as store:
+        wanted = OrderStatus(status) if status else None
+        orders = await ListOrders(store)(status=wanted, attention=attention, limit=limit)
+    if as_json:
+        _print_json({"items": [order_json(order) for order in orders]})
+        return
+    columns = ("id", "status", "reason", "price", "refunded", "placed", "attention")
+    _print_table(columns, (_row(order) for order in orders))
+
+
+async def print_order(settings: Settings, order_id: str, *, as_json: bool) -> None:
+    """Print one order with its history and refunds. Raises OrderNotFoundError."""
+    async with _store(settings) as store:
+        record = await ShowOrder(store)(OrderId(order_id))
+    if as_json:
+        _print_json(record_json(record))
+        return
+    print_record(record)
+
+
+async def print_products(settings: Settings, *, as_json: bool) -> None:
+    """Print what can be bought."""
+    async with _store(settings) as store:
+        products = await ListProducts(store)()
+    if as_json:
+        _print_json({"items": [_product_json(product) for product in products]})
+        return
+    rows = ((p.id, p.name, _shown(p.price), "∞" if p.available is None else str(p.available)) for p in products)
+    _print_table(("id", "name", "price", "available"), rows)
+
+
+async def put_product(
+    settings: Settings, product_id: str, *, name: str, price: int, currency: str, stock: int | None
+) -> None:
+    """Add or replace one product. Raises InvalidMoneyError."""
+    product = Product(id=ProductId(product_id), name=name, price=Money(price, currency), available=stock)
+    async with _store(settings) as store, store.writing() as unit:
+        await unit.catalog.put(product)
+        await unit.commit()
+
+
+def print_record(record: OrderRecord) -> None:
+    """Print an order's state, then its history, then its refunds."""
+    _print_table(("id", "status", "reason", "price", "refunded", "placed", "attention"), [_row(record.order)])
+    _print_table(
+        ("seq", "kind", "at", "data"),
+        ((str(e.seq), e.kind.value, _time(e.at), json.dumps(dict(e.data), ensure_ascii=False)) for e in record.history),
+    )
+    if record.refunds:
+        _print_table(
+            ("refund", "status", "amount", "reason", "asked by", "failure"),
+            (
+                (r.id, r.status.value, _shown(r.amount), r.reason, r.requested_by, r.failure or "")
+                for r in record.refunds
+            ),
+        )
+
+
+def order_json(order: Order) -> dict[str, object]:
+    """An order as the API shows it, and what only an operator sees of it."""
+    return {
+        "id": order.id,
+        "paymentId": order.payment_id,
+        "name": order.name,
+        "status": order.status.value,
+        "reason": order.reason.value if order.reason else None,
+        "price": _money_json(order.price),
+        "refunded": _money_json(order.refunded),
+        "items": [
+            {
+                "productId": line.product_id,
+                "name": line.name,
+                "quantity": line.quantity,
+                "price": _money_json(line.price),
+            }
+            for line in order.lines
+        ],
+        "createdAt": _time(order.created_at),
+        "expiresAt": _time(order.expires_at),
+        "captured": _money_json(order.captured) if order.captured else None,
+        "owed": _money_json(order.owed),
+        "attention": order.attention,
+        "lookAt": _time(order.look_at) if order.look_at else None,
+    }
+
+
+def record_json(record: OrderRecord) -> dict[str, object]:
+    """An order with its history and refunds, as ``orders show --json`` prints it."""
+    return {
+        "order": order_json(record.order),
+        "history": [
+            {"seq": e.seq, "kind": e.kind.value, "at": _time(e.at), "data": dict(e.data)} for e in record.history
+        ],
+        "refunds": [_refund_json(refund) for refund in record.refunds],
+    }
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[SqlStore]:
+    engine = create_engine(settings.database_url)
+    try:
+        store = SqlStore(engine)
+        await store.check()
+        yield store
+    finally:
+        await engine.dispose()
+
+
+def _refund_json(refund: Refund) -> dict[str, object]:
+    return {
+        "id": refund.id,
+        "status": refund.status.value,
+        "amount": _money_json(refund.amount),
+        "reason": refund.reason,
+        "requestedBy": refund.requested_by,
+        "requestedAt": _time(refund.requested_at),
+        "settledAt": _time(refund.settled_at) if refund.settled_at else None,
+        "failure": refund.failure,
+    }
+
+
+def _product_json(product: Product) -> dict[str, object]:
+    return {
+        "id": product.id,
+        "name": product.name,
+        "price": _money_json(product.price),
+        "available": product.available,
+    }
+
+
+def _money_json(money: Money) -> dict[str, object]:
+    return {"amount": money.minor, "currency": money.currency}
+
+
+def _row(order: Order) -> tuple[str, ...]:
+    reason = order.reason.value if order.reason else ""
+    shown = (order.status.value, reason, _shown(order.price), _shown(order.refunded))
+    return (order.id, *shown, _time(order.created_at), order.attention or "")
+
+
+def _shown(money: Money) -> str:
+    return f"{money.minor:,} {money.currency}"
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201 - what was asked for, to standard output
+
+
+def _print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,124 @@
+"""The running service: the application with everything it needs opened, and closed again in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from adapters.http.app import HttpSettings, create_app
+
+from adapters.persistence.sql import migrate
+from application.errors import StoreUnavailableError
+from bootstrap.container import Container
+from bootstrap.samples import SAMPLE_PRODUCTS
+from bootstrap.serving import Background, Server, run_together
+from bootstrap.settings import Settings
+from bootstrap.worker import work
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+    from application.ports import Store
+
+_log = structlog.get_logger("gyeolje")
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Container]:
+    """The wired parts, over a database of the right schema; all of them are closed when the context is left.
+
+    Outside production the schema is brought up to date, and with the fake an empty catalogue gets the sample products.
+    Raises StoreUnavailableError, which in production also says that ``gyeolje migrate`` has to be run.
+    """
+    container = Container(settings=settings)
+    try:
+        await _prepare(container, settings)
+        yield container
+    finally:
+        container.notifier().close()
+        await container.gateway_client().aclose()
+        await container.engine().dispose()
+
+
+def application(container: Container, settings: Settings) -> Litestar:
+    """The ASGI application over the wired parts."""
+    return create_app(
+        container.use_cases(),
+        webhook_reader=container.webhook_reader(),
+        notifier=container.notifier(),
+        check=container.store().check,
+        settings=HttpSettings(
+            webhook_path=settings.webhook_path,
+            allowed_origins=settings.origins,
+            production=settings.in_production,
+            gateway=settings.gateway,
+        ),
+    )
+
+
+async def serve(
+    settings: Settings,
+    sock: socket.socket,
+    *,
+    with_worker: bool,
+    beside: Sequence[Server] = (),
+    also: Sequence[Background] = (),
+    stopping: asyncio.Event | None = None,
+) -> None:
+    """Serve on ``sock`` until a signal comes or ``stopping`` is set. Open event streams are ended, not waited for."""
+    async with opened(settings) as container:
+        server = _StreamEndingServer(application(container, settings), [sock], container.notifier().close)
+        background = [*also]
+        if with_worker:
+            background.append(lambda stop: work(container.use_cases().look_at_due_orders, stop))
+        _log.info("serving", gateway=settings.gateway, env=settings.env, worker=with_worker)
+        await run_together([server, *beside], background, stopping=stopping)
+
+
+async def work_alone(settings: Settings) -> None:
+    """Look at due orders until a signal comes."""
+    async with opened(settings) as container:
+        _log.info("working", gateway=settings.gateway, env=settings.env)
+        look = container.use_cases().look_at_due_orders
+        await run_together([], [lambda stop: work(look, stop)])
+
+
+class _StreamEndingServer(Server):
+    """A server whose event streams learn of the end before its connections are drained; else they would hold it up."""
+
+    def __init__(self, app: Litestar, sockets: Sequence[socket.socket], end_streams: Callable[[], None]) -> None:
+        super().__init__(app, sockets)
+        self._end_streams = end_streams
+
+    def stop(self) -> None:
+        self._end_streams()
+        super().stop()
+
+
+async def _prepare(container: Container, settings: Settings) -> None:
+    if not settings.in_production:
+        await migrate(container.engine())
+    store = container.store()
+    try:
+        await store.check()
+    except StoreUnavailableError as error:
+        raise StoreUnavailableError(
+            f"{error}; if the schema is older than this version, run `gyeolje migrate`"
+        ) from error
+    if settings.gateway == "fake":
+        await load_samples(store)
+
+
+async def load_samples(store: Store) -> None:
+    """Put the sample products into an empty catalogue; leave any other as it is."""
+    async with store.writing() as unit:
+        if await unit.catalog.products():
+            return
+        for product in SAMPLE_PRODUCTS:
+            await unit.catalog.put(product)
+        await unit.commit()
+    _log.info("sample products loaded", products=len(SAMPLE_PRODUCTS))

@@ -1,0 +1,60 @@
+"""The worker: looks at due orders for as long as it is let."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from application.errors import StoreUnavailableError
+from application.look_at_due_orders import LookAtDueOrders
+
+_IDLE = 1.0  # seconds between two questions whether anything is due
+_TROUBLED = 5.0  # seconds after the database could not be asked
+_GRACE = 1.5  # seconds that a look may still take once the worker is stopped
+
+_log = structlog.get_logger("gyeolje.worker")
+
+
+async def work(look_at_due_orders: LookAtDueOrders, stopping: asyncio.Event) -> None:
+    """Look at due orders until ``stopping`` is set; looks that are under way then get a moment to finish.
+
+    One that does not finish is cancelled, which loses nothing: its order is due again when its lease ends.
+    """
+    while not stopping.is_set():
+        looking = asyncio.create_task(_look_once(look_at_due_orders))
+        await _either(looking, stopping)
+        if not looking.done():
+            await asyncio.wait((looking,), timeout=_GRACE)
+            looking.cancel()
+        with suppress(asyncio.CancelledError):
+            pause = await looking
+            if pause:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), pause)
+
+
+async def _look_once(look_at_due_orders: LookAtDueOrders) -> float:
+    """Look at what is due; how many seconds to wait before the next time."""
+    try:
+        looked = await look_at_due_orders()
+    except StoreUnavailableError as error:
+        _log.warning("could not lease due orders", error=str(error))
+        return _TROUBLED
+    for look in looked:
+        if look.error is not None:
+            _log.error("a look broke", order=look.order_id, exc_info=look.error)
+        elif look.failure is not None:
+            _log.warning("a look failed and will be repeated", order=look.order_id, why=look.failure)
+        else:
+            _log.info("looked", order=look.order_id)
+    return 0.0 if looked else _IDLE
+
+
+async def _either(task: asyncio.Task[float], stopping: asyncio.Event) -> None:
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
