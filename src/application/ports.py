@@ -164,9 +164,10 @@ class Placements(Protocol):
 class UnitOfWork(Protocol):
     """One transaction. ``async with`` begins it; leaving without ``commit`` undoes everything.
 
-    Each read of a reading unit sees what is committed by then; it takes no locks and refuses ``commit``. Among writing units on one order
-    exactly one at a time is past its first read of it. Every method raises StoreUnavailableError where the
-    database cannot be reached or is too busy, and ConflictError where running the unit again may help.
+    Each read of a reading unit sees what is committed by then; it takes no locks and refuses ``commit``. Among
+    writing units on one order exactly one at a time is past its first read of it. Every method raises
+    StoreUnavailableError where the database cannot be reached or is too busy, and ConflictError where running the
+    unit again may help.
     A unit that was begun has a deadline; no unit stays open for ever.
     """
 

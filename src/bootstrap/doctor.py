@@ -54,7 +54,7 @@ def _settings(settings: Settings) -> Finding:
     secrets = ", ".join(secret.fingerprint() for secret in settings.webhook_secrets)
     says = (
         f"{settings.env}, gateway {settings.gateway} at {settings.api_url}, store {settings.store_id}, "
-        f"{settings.channel_type} money counts; API secret {settings.api_secret.fingerprint()}, webhook secrets {secrets}"
+        f"{settings.channel_type} money counts; secrets: API {settings.api_secret.fingerprint()}, webhooks {secrets}"
     )
     return Finding(what="settings", ok=True, says=says)
 

@@ -27,7 +27,7 @@ _POSTGRESQL_LIMITS = {
 
 
 def create_engine(url: str) -> AsyncEngine:
-    """An engine for ``sqlite+aiosqlite`` or ``postgresql+asyncpg``; opens nothing yet, and ``dispose`` closes it all."""
+    """An engine for ``sqlite+aiosqlite`` or ``postgresql+asyncpg``; opens nothing yet; ``dispose`` closes it all."""
     if make_url(url).get_backend_name() == "sqlite":
         return _sqlite(url)
     return create_async_engine(url, **_POOL, connect_args={"timeout": 5, "server_settings": dict(_POSTGRESQL_LIMITS)})

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
 from adapters.portone import wire
+from adapters.portone.transport import ANSWER_MOST
 from application.errors import (
     GatewayBusyError,
     GatewayDeniedError,
@@ -28,9 +30,8 @@ from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 
-_MIB = 2**20
-_ANSWER_MOST = _MIB
-_PAGE_MOST = 16 * _MIB  # a hundred records, each with the log of its webhooks
+_ANSWER_MOST = 2**20
+_PAGE_MOST = 16 * 2**20  # a hundred records, each with the log of its webhooks
 _PAGE_SIZE = 100
 _PAGED_MOST = 60_000  # PortOne refuses to page further
 _REASON_MOST = 200
@@ -79,10 +80,16 @@ class PortOneGateway(PaymentGateway):
         self._client = client
         self._store_id = store_id
         self._patience = patience or Patience()
-        self._ask_timeout = httpx.Timeout(self._patience.ask, connect=self._patience.connect)
-        self._change_timeout = httpx.Timeout(self._patience.change, connect=self._patience.connect)
-        self._headers = httpx.Headers(  # its repr hides this header's value
-            {"Authorization": f"PortOne {api_secret}", "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._base_url = str(client.base_url).rstrip("/")
+        self._ask_limits = _limits(self._patience.connect, self._patience.ask)
+        self._change_limits = _limits(self._patience.connect, self._patience.change)
+        self._headers = httpx.Headers(  # its repr hides the secret
+            {
+                "Authorization": f"PortOne {api_secret}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "gyeolje",
+            }
         )
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
@@ -177,8 +184,7 @@ class PortOneGateway(PaymentGateway):
             raise GatewayUnavailableError("the gateway did not answer in time") from error
 
     async def _ask_once(self, url: str, most: int) -> _Answer:
-        request = self._client.build_request("GET", url, headers=self._headers, timeout=self._ask_timeout)
-        answer = await self._send(request, within=self._patience.ask, most=most)
+        answer = await self._send("GET", url, self._headers, extensions={**self._ask_limits, ANSWER_MOST: most})
         if answer.succeeded or _says_not_found(answer):
             return answer
         raise _unusable(answer)
@@ -187,11 +193,16 @@ class PortOneGateway(PaymentGateway):
         self, url: str, body: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
         """Ask for a change, once: the answer's body if it was made."""
-        request = self._client.build_request(
-            "POST", url, headers=self._headers, timeout=self._change_timeout, json=body
-        )
-        request.headers.update(headers)
-        answer = await self._send(request, within=self._patience.change, most=_ANSWER_MOST)
+        sent = httpx.Headers(self._headers)
+        sent.update(headers)
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        content = b"" if body is None else msgspec.json.encode(body)
+        try:
+            async with asyncio.timeout(self._patience.change):
+                answer = await self._send("POST", url, sent, content=content, extensions=self._change_limits)
+        except TimeoutError as error:
+            raise GatewayUnavailableError("the gateway did not answer in time") from error
         if answer.succeeded:
             return answer.body
         code = wire.refusal_code(answer.body)
@@ -201,34 +212,22 @@ class PortOneGateway(PaymentGateway):
             raise _unusable(answer)
         raise GatewayRefusedError(code[:64])
 
-    async def _send(self, request: httpx.Request, *, within: float, most: int) -> _Answer:
+    async def _send(
+        self, method: str, url: str, headers: httpx.Headers, *, extensions: dict[str, Any], content: bytes | None = None
+    ) -> _Answer:
+        request = httpx.Request(method, self._base_url + url, headers=headers, content=content, extensions=extensions)
         try:
-            async with asyncio.timeout(within):
-                response = await self._client.send(request, stream=True)
-                try:
-                    body = await _read(response, most)
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+            response = await self._client.send(request)
+        except httpx.HTTPError as error:
             raise GatewayUnavailableError(f"no answer from the gateway: {type(error).__name__}") from error
         if response.status_code in _DENIED:
             raise GatewayDeniedError(f"the gateway does not accept our credentials: {response.status_code}")
-        return _Answer(response.status_code, body if _is_plain_json(response.headers) else b"")
+        return _Answer(response.status_code, response.content if _is_json(response) else b"")
 
 
-async def _read(response: httpx.Response, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > most:
-            raise GatewayUnavailableError(f"the gateway's answer is longer than {most} bytes")
-    return bytes(body)
-
-
-def _is_plain_json(headers: httpx.Headers) -> bool:
-    kind: str = headers.get("content-type", "")
-    encoding: str = headers.get("content-encoding", "identity")
-    return kind.partition(";")[0].strip().lower() == "application/json" and encoding.lower() == "identity"
+def _is_json(response: httpx.Response) -> bool:
+    kind: str = response.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == "application/json"
 
 
 def _is_definite(status: int) -> bool:
@@ -244,6 +243,10 @@ def _unusable(answer: _Answer) -> GatewayUnavailableError:
     return GatewayUnavailableError(
         f"no usable answer from the gateway: {answer.status}" + (f" {code[:64]}" if code else "")
     )
+
+
+def _limits(connect: float, read: float) -> dict[str, Any]:
+    return {"timeout": httpx.Timeout(read, connect=connect).as_dict()}
 
 
 def _payment_path(payment_id: PaymentId) -> str:

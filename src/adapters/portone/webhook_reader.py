@@ -1,205 +1,179 @@
-"""PortOne's webhooks: from raw bytes to an event that is proved to be PortOne's, or a refusal.
+"""PortOne's webhooks: proved over the raw bytes, then read as far as they are understood.
 
-Sources: developers.portone.io, "webhook v2"; the Standard Webhooks specification 1.0.0 (symmetric signatures).
+Signature: Standard Webhooks 1.0.0, symmetric ``v1``. Bodies: developers.portone.io, integration/webhook (versions
+2024-04-25 and 2024-01-01). A valid signature proves where a message comes from, and nothing of what is so by now.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
-import hashlib
 import hmac
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from urllib.parse import parse_qs
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from urllib.parse import parse_qsl
 
 import msgspec
 
+from adapters.portone.wire import instant
 from application.errors import WebhookRefusedError
 from application.ports import Clock
 from domain.ids import WebhookId
 from domain.payment import PaymentStatus
 from domain.webhook_event import WebhookEvent
 
-TOLERANCE = 300  # seconds either way, both edges included; as PortOne's own SDKs
+UNKNOWN_TYPE = "unknown"
+"""The type of a signed event that does not say its own."""
 
-_ID, _TIMESTAMP, _SIGNATURE = b"webhook-id", b"webhook-timestamp", b"webhook-signature"
-_NAMES = frozenset({_ID, _TIMESTAMP, _SIGNATURE})
-_TIME_FORM = re.compile(rb"[0-9]{1,12}")
-_ID_FORM = re.compile(rb"[\x21-\x7e]{1,255}")
+_TOLERANCE = 300  # seconds, either way and inclusive, as in PortOne's own SDKs
+_SECRETS_MOST = 2  # as many as PortOne keeps for one environment
+_KEY_LEAST = 16  # bytes; PortOne's own test secret has so many
 _SIGNATURES_MOST = 16
-_SHORTEST_KEY = 16  # bytes; as many as PortOne's own test key has
-_DIGEST = 32  # bytes of an HMAC-SHA256
-_TEXT_MOST = 255
+_FIELDS_MOST = 32
+_TEXT_MOST = 256
 
-_AFTER_PAID = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
-_AFTER_ISSUED = _AFTER_PAID | {PaymentStatus.VIRTUAL_ACCOUNT_ISSUED}
-_NOTHING: frozenset[PaymentStatus] = frozenset()
+_ID = re.compile(rb"[\x21-\x7e]{1,256}")
+_TIMESTAMP = re.compile(rb"[0-9]{1,12}")
+_HEADERS = (b"webhook-id", b"webhook-timestamp", b"webhook-signature")
 
-IMPLIES: dict[str, frozenset[PaymentStatus]] = {
-    "Transaction.Ready": _NOTHING,
-    "Transaction.Paid": _AFTER_PAID,
-    "Transaction.VirtualAccountIssued": _AFTER_ISSUED,
-    "Transaction.Failed": _NOTHING,
-    "Transaction.PayPending": _NOTHING,
-    "Transaction.PartialCancelled": _AFTER_PAID - {PaymentStatus.PAID},
-    "Transaction.Cancelled": frozenset({PaymentStatus.CANCELLED}),
-    "Transaction.CancelPending": _AFTER_PAID,
-    "Transaction.DisputeCreated": _AFTER_PAID,
-    "Transaction.DisputeResolved": _AFTER_PAID,
+_CANCELLED = frozenset({PaymentStatus.CANCELLED})
+_PARTLY_CANCELLED = _CANCELLED | {PaymentStatus.PARTIAL_CANCELLED}
+_CAPTURED = _PARTLY_CANCELLED | {PaymentStatus.PAID}
+_APPROVED_LATER = _CAPTURED | {PaymentStatus.FAILED}
+
+_IMPLIES: Mapping[str, frozenset[PaymentStatus]] = {
+    # Ready and Failed imply nothing: the next attempt may be anywhere by the time we ask.
+    "Transaction.PayPending": _APPROVED_LATER | {PaymentStatus.PAY_PENDING},
+    "Transaction.VirtualAccountIssued": _APPROVED_LATER | {PaymentStatus.VIRTUAL_ACCOUNT_ISSUED},
+    "Transaction.Paid": _CAPTURED,
+    "Transaction.CancelPending": _CAPTURED,
+    "Transaction.DisputeCreated": _CAPTURED,
+    "Transaction.DisputeResolved": _CAPTURED,
+    "Transaction.PartialCancelled": _PARTLY_CANCELLED,
+    "Transaction.Cancelled": _CANCELLED,
 }
-"""The types that are about a payment, and the statuses it can have once each has happened."""
 
-
-class _Data(msgspec.Struct, frozen=True):
-    paymentId: object = None  # noqa: N815 - PortOne's name
-    storeId: object = None  # noqa: N815 - PortOne's name
-
-
-class _Body(msgspec.Struct, frozen=True):
-    """Both body versions: 2024-04-25 has ``type`` and ``data``; 2024-01-01 has ``payment_id`` and ``status``."""
-
-    type: object = None
-    timestamp: object = None
-    data: msgspec.Raw = msgspec.Raw()
-    payment_id: object = None
-    status: object = None
-
-
-_BODY = msgspec.json.Decoder(_Body)
-_DATA = msgspec.json.Decoder(_Data)
+_object = msgspec.json.Decoder(dict[str, object])
 
 
 class PortOneWebhookReader:
-    """Reads webhooks signed with one of ``secrets``: one, or two while they are being changed.
+    """Reads what PortOne sends, with one secret, or two while they are being exchanged.
 
-    Raises ValueError where a secret is unusable; it says which, and never shows it.
+    A secret is base64 of at least 16 bytes, with or without ``whsec_``. Raises ValueError for any other, which
+    says which one it is and never shows it.
     """
 
+    __slots__ = ("_clock", "_keys")
+
     def __init__(self, secrets: Sequence[str], clock: Clock) -> None:
-        if not secrets:
-            raise ValueError("without a webhook secret nothing can be verified: give one, or two while rotating")
-        self._keys = [_key(secret, number) for number, secret in enumerate(secrets, start=1)]
+        if not 1 <= len(secrets) <= _SECRETS_MOST:
+            raise ValueError(f"there must be one webhook secret, or two; there are {len(secrets)}")
+        self._keys = tuple(_key(secret, place) for place, secret in enumerate(secrets, start=1))
         self._clock = clock
 
     def __call__(self, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> WebhookEvent:
-        """Verify the bytes as received, then read what little of them is of use."""
-        found = _webhook_headers(headers)
-        webhook_id, timestamp = found[_ID], found[_TIMESTAMP]
-        if not _ID_FORM.fullmatch(webhook_id):
-            raise WebhookRefusedError("malformed id")
-        if not _TIME_FORM.fullmatch(timestamp):
-            raise WebhookRefusedError("malformed timestamp")
-        offered = _offered(found[_SIGNATURE])
-        if not self._is_signed(webhook_id + b"." + timestamp + b"." + body, offered):
-            raise WebhookRefusedError("no matching signature")
-        age = int(self._clock().timestamp()) - int(timestamp)
-        if abs(age) > TOLERANCE:
-            raise WebhookRefusedError("timestamp too old" if age > 0 else "timestamp too new")
-        return _event(webhook_id.decode("ascii"), body)
+        """See WebhookReader. The reason of a refusal is one of the words used below."""
+        name, timestamp, signatures = _only_values(headers)
+        if not _ID.fullmatch(name):
+            raise WebhookRefusedError("id")
+        self._check_time(timestamp)
+        self._check_signature(b"%b.%b.%b" % (name, timestamp, body), signatures)
+        return _read(WebhookId(name.decode("ascii")), body)
 
-    def _is_signed(self, signed: bytes, offered: Sequence[bytes]) -> bool:
+    def _check_time(self, timestamp: bytes) -> None:
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise WebhookRefusedError("timestamp")
+        age = int(self._clock().timestamp()) - int(timestamp)
+        if age > _TOLERANCE:
+            raise WebhookRefusedError("too_old")
+        if age < -_TOLERANCE:
+            raise WebhookRefusedError("too_new")
+
+    def _check_signature(self, signed: bytes, signatures: bytes) -> None:
+        """Every signature is compared with every key's, so that the time it takes tells nothing of which one fits.
+
+        They are compared as the base64 they are sent as: of several spellings of the same bytes only one is right,
+        and no decoder ever sees what a stranger sent.
+        """
+        sent = signatures.split(b" ")
+        if len(sent) > _SIGNATURES_MOST:
+            raise WebhookRefusedError("signature")
         matches = False
         for key in self._keys:
-            digest = hmac.digest(key, signed, hashlib.sha256)
-            for signature in offered:
-                matches |= hmac.compare_digest(digest, signature)
-        return matches
+            right = b"v1," + b64encode(hmac.digest(key, signed, "sha256"))
+            for signature in sent:
+                matches |= hmac.compare_digest(right, signature)
+        if not matches:
+            raise WebhookRefusedError("signature")
 
 
-def _key(secret: str, number: int) -> bytes:
+def _key(secret: str, place: int) -> bytes:
     try:
-        key = base64.b64decode(secret.removeprefix("whsec_").encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise ValueError(f"webhook secret {number} is not base64 after `whsec_`: copy it whole") from None
-    if len(key) < _SHORTEST_KEY:
-        raise ValueError(f"webhook secret {number} is shorter than {_SHORTEST_KEY} bytes: copy it whole")
+        key = b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"webhook secret {place} is not base64") from None
+    if len(key) < _KEY_LEAST:
+        raise ValueError(f"webhook secret {place} has {len(key)} bytes; fewer than {_KEY_LEAST} can be guessed")
     return key
 
 
-def _webhook_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _only_values(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        lowered = name.lower()
-        if lowered in _NAMES:
-            if lowered in found:
-                raise WebhookRefusedError("doubled header")
-            found[lowered] = value
-    if len(found) != len(_NAMES):
-        raise WebhookRefusedError("missing header")
-    return found
+        lower = name.lower()
+        if lower in _HEADERS:
+            if lower in found:
+                raise WebhookRefusedError("duplicate_header")
+            found[lower] = value
+    if len(found) < len(_HEADERS):
+        raise WebhookRefusedError("missing_header")
+    return [found[name] for name in _HEADERS]
 
 
-def _offered(header: bytes) -> list[bytes]:
-    """The decoded v1 signatures of a header; entries of other versions or shapes count for nothing."""
-    entries = header.split(b" ")
-    if len(entries) > _SIGNATURES_MOST:
-        raise WebhookRefusedError("too many signatures")
-    return [signature for entry in entries if (signature := _signature(entry)) is not None]
-
-
-def _signature(entry: bytes) -> bytes | None:
-    version, _, encoded = entry.partition(b",")
-    if version != b"v1":
-        return None
+def _read(name: WebhookId, body: bytes) -> WebhookEvent:
     try:
-        signature = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        return None
-    return signature if len(signature) == _DIGEST else None
+        said = _object.decode(body)
+    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        said = _form(body)
+    if "status" in said and "type" not in said:
+        return _event_of_2024_01_01(name, said)
+    data = said.get("data")
+    about = data if isinstance(data, dict) else {}
+    return _event(name, said.get("type"), about.get("paymentId"), about.get("storeId"), instant(said.get("timestamp")))
 
 
-def _event(webhook_id: str, body: bytes) -> WebhookEvent:
-    read = _read(body)
-    if read.type is None and isinstance(read.status, str):
-        kind, payment_id, store_id = f"Transaction.{read.status}", read.payment_id, None
-    else:
-        kind = read.type if isinstance(read.type, str) else ""
-        payment_id, store_id = _about(read.data)
-    about_a_payment = kind in IMPLIES
+def _form(body: bytes) -> dict[str, object]:
+    """The fields of a form, which version 2024-01-01 can be set to send. Anything else is understood by nobody."""
+    try:
+        fields = parse_qsl(body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=_FIELDS_MOST)
+    except ValueError as error:
+        raise WebhookRefusedError("malformed") from error
+    said: dict[str, object] = dict(fields)
+    if "status" not in said:
+        raise WebhookRefusedError("malformed")
+    return said
+
+
+def _event_of_2024_01_01(name: WebhookId, said: Mapping[str, object]) -> WebhookEvent:
+    status = said["status"]
+    return _event(name, f"Transaction.{status}" if isinstance(status, str) else None, said.get("payment_id"))
+
+
+def _event(
+    name: WebhookId, kind: object, payment_id: object, store_id: object = None, occurred_at: datetime | None = None
+) -> WebhookEvent:
+    known = _text(kind) or UNKNOWN_TYPE
     return WebhookEvent(
-        id=WebhookId(webhook_id),
-        type=_text(kind) or "unknown",
-        payment_id=_text(payment_id) if about_a_payment else None,
+        id=name,
+        type=known,
+        payment_id=_text(payment_id),
         store_id=_text(store_id),
-        occurred_at=_instant(read.timestamp),
-        implies=IMPLIES.get(kind, _NOTHING),
+        occurred_at=occurred_at,
+        implies=_IMPLIES.get(known, frozenset()),
     )
 
 
-def _read(body: bytes) -> _Body:
-    try:
-        return _BODY.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        pass
-    try:
-        form = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=16)
-        return _Body(payment_id=form["payment_id"][0], status=form["status"][0])
-    except (KeyError, ValueError):
-        raise WebhookRefusedError("malformed body") from None
-
-
-def _about(data: msgspec.Raw) -> tuple[object, object]:
-    try:
-        about = _DATA.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        return None, None
-    return about.paymentId, about.storeId
-
-
-def _text(value: object) -> str | None:
-    """``value`` if it is a text that any database can keep, else None."""
-    if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_MOST or not value.isprintable():
-        return None
-    return value
-
-
-def _instant(value: object) -> datetime | None:
-    if not isinstance(value, str) or len(value) > len("2024-04-25T10:00:00.000000000+00:00"):
-        return None
-    try:
-        instant = datetime.fromisoformat(value)
-        return instant.astimezone(UTC) if instant.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
+def _text(said: object) -> str | None:
+    """A short printable text; None for anything else, which is no name of anything of ours."""
+    return said if isinstance(said, str) and 0 < len(said) <= _TEXT_MOST and said.isprintable() else None

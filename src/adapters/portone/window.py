@@ -1,19 +1,26 @@
-"""What the browser hands to PortOne's payment window. Source: the types of @portone/browser-sdk 0.1.11."""
+"""PortOne's payment window: what the browser hands to ``PortOne.requestPayment``.
+
+Names and spellings: @portone/browser-sdk 0.1.11, PaymentRequest. KakaoPay: developers.portone.io, integration/pg/v2.
+"""
 
 from __future__ import annotations
+
+from urllib.parse import quote
 
 from application.ports import Checkout, Customer
 from domain.order import Order
 
-_NAME_MOST = 100  # characters; KakaoPay's own limit on item_name
+_NAME_MOST = 100  # KakaoPay's item_name
 
 
 class PortOneWindow:
-    """The arguments of ``PortOne.requestPayment`` for KakaoPay through one channel of one store.
+    """A PaymentWindow for one store and channel; the buyer comes back to ``public_url``.
 
-    There is no ``noticeUrls`` among them: the browser could change it, and with it where webhooks go. The webhook's
-    address is set in PortOne's console instead.
+    KakaoPay needs the way back on phones, where the window replaces the page. No ``noticeUrls`` are given: they would
+    stand in the buyer's hands, and override the webhook address that PortOne's console knows.
     """
+
+    __slots__ = ("_channel_key", "_public_url", "_store_id")
 
     def __init__(self, *, store_id: str, channel_key: str, public_url: str) -> None:
         self._store_id = store_id
@@ -21,22 +28,20 @@ class PortOneWindow:
         self._public_url = public_url.rstrip("/")
 
     def __call__(self, order: Order, customer: Customer | None) -> Checkout:
-        """``requestPayment``'s arguments for ``order``; the customer's are those that were given."""
+        """See PaymentWindow. ``currency`` is spelled as PortOne's record spells it; the SDK takes both forms."""
         return Checkout(
             store_id=self._store_id,
             channel_key=self._channel_key,
             payment_id=order.payment_id,
             order_name=order.name[:_NAME_MOST],
             total_amount=order.price.minor,
-            currency=order.price.currency,  # the SDK takes "KRW" and "CURRENCY_KRW"; the REST API speaks only the first
+            currency=order.price.currency,
             pay_method="EASY_PAY",
-            redirect_url=f"{self._public_url}/?order={order.id}",
-            customer=_customer(customer),
+            redirect_url=f"{self._public_url}/?order={quote(order.id, safe='')}",
+            customer=_customer(customer) if customer else None,
         )
 
 
-def _customer(customer: Customer | None) -> dict[str, str] | None:
-    if customer is None:
-        return None
-    given = {"fullName": customer.name, "email": customer.email, "phoneNumber": customer.phone}
-    return {name: value for name, value in given.items() if value is not None} or None
+def _customer(customer: Customer) -> dict[str, str] | None:
+    given = {"fullName": customer.name, "phoneNumber": customer.phone, "email": customer.email}
+    return {field: value for field, value in given.items() if value} or None
