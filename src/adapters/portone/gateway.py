@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -79,6 +79,7 @@ class PortOneGateway(PaymentGateway):
     ) -> None:
         self._client = client
         self._store_id = store_id
+        self._in_our_store = _in_store(store_id)
         self._patience = patience or Patience()
         self._base_url = str(client.base_url).rstrip("/")
         self._ask_limits = _limits(self._patience.connect, self._patience.ask)
@@ -95,9 +96,9 @@ class PortOneGateway(PaymentGateway):
     async def get(self, payment_id: PaymentId) -> Payment | None:
         """See PaymentGateway. A payment not found in our store is looked for once more wherever the secret reaches."""
         path = _payment_path(payment_id)
-        answer = await self._ask(path, {"storeId": self._store_id})
+        answer = await self._ask(path + self._in_our_store)
         if _says_not_found(answer):
-            answer = await self._ask(path, {})
+            answer = await self._ask(path)
             if _says_not_found(answer):
                 return None
         payment = wire.read_payment(answer.body)
@@ -166,12 +167,11 @@ class PortOneGateway(PaymentGateway):
                 "sortOrder": "ASC",
             },
         }
-        answer = await self._ask("/payments", {"requestBody": msgspec.json.encode(asked).decode()}, most=_PAGE_MOST)
+        answer = await self._ask(f"/payments?requestBody={quote(msgspec.json.encode(asked), safe='')}", most=_PAGE_MOST)
         return wire.read_listed_payments(answer.body)
 
-    async def _ask(self, path: str, query: Mapping[str, str], *, most: int = _ANSWER_MOST) -> _Answer:
+    async def _ask(self, url: str, *, most: int = _ANSWER_MOST) -> _Answer:
         """Ask for what asking does not change, again if need be: 200 with JSON, or PAYMENT_NOT_FOUND."""
-        url = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
         try:
             async with asyncio.timeout(self._patience.asking):
                 for pause in self._patience.pauses:
@@ -251,6 +251,10 @@ def _limits(connect: float, read: float) -> dict[str, Any]:
 
 def _payment_path(payment_id: PaymentId) -> str:
     return f"/payments/{quote(payment_id, safe='')}"
+
+
+def _in_store(store_id: str | None) -> str:
+    return "" if store_id is None else f"?storeId={quote(store_id, safe='')}"
 
 
 def _rfc3339(when: datetime) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import httpx
@@ -166,8 +166,7 @@ class _Connection(asyncio.Protocol):
         self.used_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrowing
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
         self._open.add(self)
 
     async def exchange(self, request: bytes, seconds: float | None, most: int) -> _Answer:
@@ -179,14 +178,15 @@ class _Connection(asyncio.Protocol):
         try:
             self._transport.write(request)
             outcome = await self._outcome
-            if isinstance(outcome, httpx.TransportError):
-                raise outcome
         except BaseException:
             self.abort()
             raise
         finally:
             if late is not None:
                 late.cancel()
+        if isinstance(outcome, httpx.TransportError):
+            self.abort()
+            raise outcome
         self.reusable, self.used_at = outcome.lasting and not self._transport.is_closing(), loop.time()
         return outcome
 
