@@ -131,8 +131,7 @@ class PortOneGateway(PaymentGateway):
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         """See PaymentGateway."""
-        where = f"?{urlencode({'storeId': store_id}, quote_via=quote)}" if store_id is not None else ""
-        await self._change(f"{_payment_path(payment_id)}/virtual-account/close{where}")
+        await self._change(f"{_payment_path(payment_id)}/virtual-account/close{_in_store(store_id)}")
 
     async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
         """See PaymentGateway. A payment whose record cannot be read comes as UNKNOWN, its neighbours as they are.
