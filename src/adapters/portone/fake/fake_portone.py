@@ -1,0 +1,110 @@
+"""A PortOne of our own, in memory: one account with its payments, its API, its webhooks, its clock and its faults."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from litestar import Litestar
+
+from adapters.portone.fake.api import PortOneApi
+from adapters.portone.fake.buyer import Buyer
+from adapters.portone.fake.clock import Background, FakeClock
+from adapters.portone.fake.control import control_routes
+from adapters.portone.fake.faults import Faults
+from adapters.portone.fake.gateway import FakePortOneGateway
+from adapters.portone.fake.ledger import Ledger
+from adapters.portone.fake.rest import EXCEPTION_HANDLERS, rest_routes
+from adapters.portone.fake.webhooks import Post, Webhooks
+
+_MIB = 2**20
+_OTHER_STORE_ID = "store-ffffffff-0000-4000-8000-000000000000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakePortOneSettings:
+    """One account. Without ``webhook_url`` only a payment's own notice URLs are told.
+
+    ``speed``: how many seconds of retries, delays and key lifetimes pass in a real one. ``seed`` decides every fault
+    with a probability, and the retries' jitter.
+    """
+
+    api_secret: str
+    store_id: str
+    webhook_secret: str
+    webhook_url: str | None = None
+    speed: float = 60.0
+    seed: int = 0
+
+    def __repr__(self) -> str:
+        return f"<FakePortOneSettings of {self.store_id}>"
+
+
+class FakePortOne:
+    """The fake. Served by ``app``, or used in process: ``gateway`` for the shop, ``buyer`` for everybody else.
+
+    In process, webhooks are sent while ``running``; ``app`` sees to that by itself. ``post`` sends them elsewhere than
+    over HTTP.
+    """
+
+    def __init__(
+        self, settings: FakePortOneSettings, *, clock: FakeClock | None = None, post: Post | None = None
+    ) -> None:
+        self._settings = settings
+        self._background = Background()
+        self.clock = clock or FakeClock(speed=settings.speed)
+        self.faults = Faults(settings.seed)
+        self.webhooks = Webhooks(
+            url=settings.webhook_url,
+            secret=settings.webhook_secret,
+            clock=self.clock,
+            faults=self.faults,
+            seed=settings.seed,
+            post=post,
+        )
+        self.ledger = Ledger(clock=self.clock, seed=settings.seed, announce=self.webhooks.announce)
+        self.buyer = Buyer(self.ledger, self.faults, _OTHER_STORE_ID)
+        self.api = PortOneApi(
+            secret=settings.api_secret,
+            ledger=self.ledger,
+            webhooks=self.webhooks,
+            faults=self.faults,
+            clock=self.clock,
+            background=self._background,
+        )
+
+    def gateway(self, *, api_secret: str | None = None, patience: float = 60.0) -> FakePortOneGateway:
+        """A payment gateway in process, with the account's secret or the one given."""
+        return FakePortOneGateway(
+            self.api,
+            api_secret=self._settings.api_secret if api_secret is None else api_secret,
+            store_id=self._settings.store_id,
+            patience=patience,
+        )
+
+    def app(self) -> Litestar:
+        """PortOne's API and the control API, as an ASGI application that runs the fake as long as it is up."""
+
+        @asynccontextmanager
+        async def lifespan(_: Litestar) -> AsyncIterator[None]:
+            async with self.running():
+                yield
+
+        return Litestar(
+            [*rest_routes(self.api), *control_routes(self)],
+            lifespan=[lifespan],
+            exception_handlers=EXCEPTION_HANDLERS,
+            openapi_config=None,
+            logging_config=None,
+            request_max_body_size=_MIB,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send webhooks until the context is left; then everything under way is ended at once."""
+        async with self.webhooks.running():
+            try:
+                yield
+            finally:
+                await self._background.close()

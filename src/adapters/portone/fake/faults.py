@@ -1,0 +1,135 @@
+"""The catalogue of what can go wrong at PortOne, switched on by name, drawn by seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One entry of the catalogue. ``seconds`` is its default where it takes a time, None where it takes none."""
+
+    name: str
+    description: str
+    seconds: float | None = None
+
+
+CATALOGUE = {
+    kind.name: kind
+    for kind in (
+        Kind("webhook_duplicated", "a webhook is sent twice at once, under one id"),
+        Kind("webhook_dropped", "a webhook is never sent, nor retried"),
+        Kind("webhook_delayed", "a webhook is sent `seconds` later, on the fake's clock", 60.0),
+        Kind("webhook_reordered", "a webhook waits for the payment's next one to go first, `seconds` at most", 60.0),
+        Kind("webhook_before_answer", "the webhook is delivered before the request that caused it is answered"),
+        Kind("gateway_slow", "the API answers `seconds` late, in real time; the request is carried out then", 5.0),
+        Kind("gateway_5xx", "the API answers 503, and the request is not carried out"),
+        Kind("gateway_html", "the API answers 200 with an HTML page, and the request is not carried out"),
+        Kind("gateway_truncated", "the request is carried out, and its JSON answer is cut short"),
+        Kind("cancel_answer_lost", "a cancel is carried out, and the connection breaks before its answer"),
+        Kind("cancel_failed", "a cancel answers 200, and its cancellation is FAILED"),
+        Kind(
+            "cancel_requested", "a cancellation is REQUESTED first, and done `seconds` later on the fake's clock", 60.0
+        ),
+        Kind("cancel_requested_then_failed", "a cancellation is REQUESTED first, and FAILED `seconds` later", 60.0),
+        Kind("amount_tampered", "the browser asks for half the amount"),
+        Kind("currency_tampered", "the browser asks in another currency"),
+        Kind("store_tampered", "the browser pays into another store of the account"),
+        Kind("channel_tampered", "the browser uses a channel of the other type: TEST for LIVE, LIVE for TEST"),
+        Kind("failed_then_paid", "the attempt that is paid fails first, and a second one succeeds"),
+        Kind("unknown_webhook_type", "another webhook goes along, of a type nobody has heard of"),
+        Kind("unknown_status", "a payment is read with a status nobody has heard of"),
+    )
+}
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A fault that is on: on which part of its occasions, how often at most, and for which only.
+
+    ``match`` is a paymentId, a webhook's type (``Transaction.Paid``), or an operation of the API (``get``, ``list``,
+    ``cancel``, ``pre_register``, ``close_virtual_account``, ``resend_webhook``).
+    """
+
+    name: str
+    probability: float = 1.0
+    times: int | None = None
+    seconds: float | None = None
+    match: str | None = None
+
+    def problem(self) -> str | None:
+        """What is wrong with it, None if nothing is."""
+        kind = CATALOGUE.get(self.name)
+        if kind is None:
+            return f"there is no fault {self.name!r}; there are {', '.join(CATALOGUE)}"
+        if not 0 <= self.probability <= 1:
+            return f"{self.name}: probability must be from 0 to 1"
+        if self.times is not None and self.times < 1:
+            return f"{self.name}: times must be 1 or more"
+        if self.seconds is not None and kind.seconds is None:
+            return f"{self.name} takes no seconds"
+        if self.seconds is not None and not 0 <= self.seconds <= 10**9:
+            return f"{self.name}: seconds must be from 0 to 10^9"
+        return None
+
+
+@dataclass(slots=True)
+class _Active:
+    fault: Fault
+    seconds: float
+    chance: random.Random
+    fired: int = 0
+
+    def fires(self, labels: Sequence[str]) -> bool:
+        if self.fault.match is not None and self.fault.match not in labels:
+            return False
+        if self.fault.times is not None and self.fired >= self.fault.times:
+            return False
+        if self.chance.random() >= self.fault.probability:
+            return False
+        self.fired += 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A fault that happens here and now, with the time it takes."""
+
+    name: str
+    seconds: float
+
+
+class Faults:
+    """The faults that are on. Each draws from a stream of its own, so one seed always gives one run."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._active: list[_Active] = []
+
+    def put(self, faults: Sequence[Fault]) -> None:
+        """Switch exactly these on, and every other off. Raises ValueError that names what is wrong."""
+        for fault in faults:
+            if problem := fault.problem():
+                raise ValueError(problem)
+        self._active = [
+            _Active(
+                fault,
+                fault.seconds if fault.seconds is not None else CATALOGUE[fault.name].seconds or 0.0,
+                random.Random(f"{self._seed}/{number}/{fault.name}"),  # noqa: S311 - repeatable on purpose
+            )
+            for number, fault in enumerate(faults)
+        ]
+
+    def on(self) -> list[tuple[Fault, int]]:
+        """The faults that are on, and how often each has happened."""
+        return [(active.fault, active.fired) for active in self._active]
+
+    def fires(self, name: str, *labels: str) -> Fired | None:
+        """Whether this fault happens on an occasion with these labels; asking uses the occasion up."""
+        for active in self._active:
+            if active.fault.name == name and active.fires(labels):
+                return Fired(name, active.seconds)
+        return None
