@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
 from domain.order import Order
 
-_TICKET_LIFE = timedelta(seconds=60)
+TICKET_LIFE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class FollowOrder:
         self._notifier = notifier
         self._pace = pace or Pace()
 
-    async def __call__(self, order: Order, after: int | None = None) -> AsyncIterator[OrderEvent | None]:
+    async def __call__(self, order: Order, after: int | None = None) -> AsyncGenerator[OrderEvent | None, None]:
         """Follow ``order``, which the caller was allowed to read. Raises TooManyStreamsError before the first event."""
         with self._notifier.subscribe(order.id) as wakeups:
             started = time.monotonic()
@@ -94,7 +94,7 @@ class IssueTicket:
     async def __call__(self, order_id: OrderId, token: str) -> str:
         """Raise OrderNotFoundError like ReadOrder."""
         order = await self._read_order(order_id, token)
-        expires = int((self._clock() + _TICKET_LIFE).timestamp())
+        expires = int((self._clock() + TICKET_LIFE).timestamp())
         return f"{expires}.{_stamp(order, expires)}"
 
 

@@ -1,0 +1,291 @@
+"""What goes over the wire: request bodies, read strictly, and answers, in camelCase."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar.exceptions import ClientException, HTTPException
+from litestar.types import Receive, Scope
+from msgspec import UNSET, Meta, UnsetType
+
+from adapters.http.problems import BadRequestError, FieldError
+from application.follow_order import OrderEvent
+from application.place_order import Placed, PlaceOrderCommand
+from application.ports import Checkout, Customer
+from domain.catalog import Product
+from domain.ids import ProductId
+from domain.money import Money
+from domain.order import Order, OrderLine
+
+API_BODY_MOST = 16 * 1024
+
+_PLAIN = r"^[^\x00-\x1f\x7f]+(?![\s\S])"  # no control characters; NUL is one that PostgreSQL cannot keep
+_IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{16,256}")
+_BEARER = re.compile(rb"(?i:bearer) ([A-Za-z0-9._~+/-]{16,256}=*)")
+_AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
+_FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+# --- what we are sent -------------------------------------------------------------------------------------------
+
+
+class ItemBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """So many of one product."""
+
+    product_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=_PLAIN)]
+    quantity: Annotated[int, Meta(ge=1, le=100)]
+
+
+class CustomerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the payment window may be told about the buyer; it is passed on and not kept."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)] | UnsetType = UNSET
+    email: Annotated[str, Meta(min_length=1, max_length=254, pattern=_PLAIN)] | UnsetType = UNSET
+    phone: Annotated[str, Meta(min_length=1, max_length=40, pattern=_PLAIN)] | UnsetType = UNSET
+
+
+class PlaceOrderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to buy. Prices are ours and are not among what can be said."""
+
+    items: Annotated[list[ItemBody], Meta(min_length=1, max_length=20)]
+    customer: CustomerBody | UnsetType = UNSET
+
+
+_PLACE_ORDER = msgspec.json.Decoder(PlaceOrderBody, strict=True)
+
+
+def place_order_command(headers: Headers, body: bytes) -> PlaceOrderCommand:
+    """What a request to place an order asks for. Raises BadRequestError naming the field, or 415."""
+    if _media_type(headers) != b"application/json":
+        raise HTTPException(status_code=415)
+    read = _read_strictly(_PLACE_ORDER, body)
+    return PlaceOrderCommand(
+        items=tuple((ProductId(item.product_id), item.quantity) for item in read.items),
+        customer=_customer(read.customer),
+        idempotency_key=_idempotency_key(headers),
+    )
+
+
+def token_of(headers: Headers) -> str:
+    """The buyer's token in ``Authorization: Bearer``; empty, which fits no order, where there is not exactly one."""
+    found = _values(headers, b"authorization")
+    match = _BEARER.fullmatch(found[0]) if len(found) == 1 else None
+    return match[1].decode("ascii") if match else ""
+
+
+def last_event_id(headers: Headers) -> int | None:
+    """The number of the last event that the client has seen; None unless it is one."""
+    found = _values(headers, b"last-event-id")
+    if len(found) != 1 or not re.fullmatch(rb"[1-9][0-9]{0,9}", found[0]):
+        return None
+    return int(found[0])
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body. One of more than ``most`` bytes is refused with 413, unread where its length is announced."""
+    announced = _values(scope["headers"], b"content-length")
+    if announced and announced[0].isdigit() and int(announced[0][:20]) > most:
+        raise HTTPException(status_code=413)
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientException("the client left before its request was complete")
+        chunks.append(message["body"])
+        size += len(chunks[-1])
+        if size > most:
+            raise HTTPException(status_code=413)
+        more = message["more_body"]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _read_strictly(decoder: msgspec.json.Decoder[PlaceOrderBody], body: bytes) -> PlaceOrderBody:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequestError("The body has a field that cannot be taken.", _field_error(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadRequestError("The body is not valid JSON in UTF-8.", FieldError("", "not valid JSON")) from None
+
+
+def _field_error(said: str) -> FieldError:
+    """What msgspec says, as field and reason."""
+    at = _AT.fullmatch(said)
+    what, path = (at["what"], at["path"]) if at else (said, "")
+    if named := _FIELD.fullmatch(what):
+        path = f"{path}.{named['name'][:64]}" if path else named["name"][:64]
+        what = "unknown field" if "unknown" in what else "missing"
+    if "matching regex" in what:
+        what = "must not contain control characters"
+    return FieldError(path, what)
+
+
+def _customer(body: CustomerBody | UnsetType) -> Customer | None:
+    if body is UNSET:
+        return None
+    return Customer(name=body.name or None, email=body.email or None, phone=body.phone or None)
+
+
+def _idempotency_key(headers: Headers) -> str | None:
+    found = _values(headers, b"idempotency-key")
+    if not found:
+        return None
+    if len(found) > 1 or not _IDEMPOTENCY_KEY.fullmatch(found[0]):
+        error = FieldError("Idempotency-Key", "must be given once, as 16 to 256 visible ASCII characters")
+        raise BadRequestError("A header cannot be taken.", error)
+    return found[0].decode("ascii")
+
+
+def _media_type(headers: Headers) -> bytes:
+    found = _values(headers, b"content-type")
+    return found[0].partition(b";")[0].strip().lower() if len(found) == 1 else b""
+
+
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
+
+
+# --- what we answer ---------------------------------------------------------------------------------------------
+
+
+class MoneyOut(msgspec.Struct, frozen=True):
+    """``amount`` minor units of ``currency``: 1 KRW is 1, 1.00 USD is 100."""
+
+    amount: int
+    currency: str
+
+
+class ProductOut(msgspec.Struct, frozen=True):
+    """Something that can be bought; ``available`` null means without limit."""
+
+    id: str
+    name: str
+    price: MoneyOut
+    available: int | None
+
+
+class ProductsOut(msgspec.Struct, frozen=True):
+    """What can be bought."""
+
+    items: list[ProductOut]
+
+
+class ItemOut(msgspec.Struct, frozen=True, rename="camel"):
+    """So many of one product; ``price`` is that of one."""
+
+    product_id: str
+    name: str
+    quantity: int
+    price: MoneyOut
+
+
+class OrderOut(msgspec.Struct, frozen=True, rename="camel"):
+    """An order, as its buyer may see it."""
+
+    id: str
+    payment_id: str
+    name: str
+    status: str
+    reason: str | None
+    price: MoneyOut
+    refunded: MoneyOut
+    items: list[ItemOut]
+    created_at: datetime
+    expires_at: datetime
+
+
+class CheckoutOut(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The arguments of ``PortOne.requestPayment``."""
+
+    store_id: str
+    channel_key: str
+    payment_id: str
+    order_name: str
+    total_amount: int
+    currency: str
+    pay_method: str
+    redirect_url: str
+    customer: dict[str, str] | UnsetType = UNSET
+
+
+class PlacedOut(msgspec.Struct, frozen=True):
+    """A placed order. Its token is told here only."""
+
+    order: OrderOut
+    token: str
+    checkout: CheckoutOut
+
+
+class TicketOut(msgspec.Struct, frozen=True, rename="camel"):
+    """A ticket for the event stream, and for how many seconds it is good."""
+
+    ticket: str
+    expires_in: int
+
+
+class EventOut(msgspec.Struct, frozen=True):
+    """The data of one server-sent event."""
+
+    order: OrderOut
+    kind: str
+    at: datetime
+
+
+def products_out(products: Sequence[Product]) -> ProductsOut:
+    """Products on the wire."""
+    return ProductsOut([ProductOut(p.id, p.name, _money(p.price), p.available) for p in products])
+
+
+def order_out(order: Order) -> OrderOut:
+    """An order on the wire."""
+    return OrderOut(
+        id=order.id,
+        payment_id=str(order.payment_id),
+        name=order.name,
+        status=order.status.value,
+        reason=order.reason.value if order.reason is not None else None,
+        price=_money(order.price),
+        refunded=_money(order.refunded),
+        items=[_item(line) for line in order.lines],
+        created_at=order.created_at,
+        expires_at=order.expires_at,
+    )
+
+
+def placed_out(placed: Placed) -> PlacedOut:
+    """A placed order on the wire."""
+    return PlacedOut(order_out(placed.order), placed.token, _checkout(placed.checkout))
+
+
+def event_out(event: OrderEvent) -> EventOut:
+    """One event's data on the wire."""
+    return EventOut(order_out(event.order), event.kind, event.at)
+
+
+def _item(line: OrderLine) -> ItemOut:
+    return ItemOut(line.product_id, line.name, line.quantity, _money(line.price))
+
+
+def _checkout(checkout: Checkout) -> CheckoutOut:
+    return CheckoutOut(
+        store_id=checkout.store_id,
+        channel_key=checkout.channel_key,
+        payment_id=str(checkout.payment_id),
+        order_name=checkout.order_name,
+        total_amount=checkout.total_amount,
+        currency=checkout.currency,
+        pay_method=checkout.pay_method,
+        redirect_url=checkout.redirect_url,
+        customer=UNSET if checkout.customer is None else dict(checkout.customer),
+    )
+
+
+def _money(money: Money) -> MoneyOut:
+    return MoneyOut(money.minor, money.currency)
