@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from application.errors import StoreUnavailableError
@@ -16,6 +16,7 @@ REVISION = "0001"  # the newest revision in ``migrations``; a test holds them to
 READS = "gyeolje_reads"  # an execution option: this connection reads, so begin nothing
 
 _POOL = {"pool_size": 8, "max_overflow": 0, "pool_timeout": 3}
+_SQLITE_POOL = _POOL | {"pool_size": 4}  # each is a thread; one writes, and a read takes microseconds
 _MIGRATION_LOCK = 0x6779656F  # any number that nobody else locks in this database
 _POSTGRESQL_LIMITS = {
     "application_name": "gyeolje",
@@ -24,19 +25,28 @@ _POSTGRESQL_LIMITS = {
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
 }
+_PRAGMAS = (
+    "busy_timeout = 5000",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "recursive_triggers = ON",  # else REPLACE deletes rows that may not be deleted
+)
 
 
 def create_engine(url: str) -> AsyncEngine:
-    """An engine for ``sqlite+aiosqlite`` or ``postgresql+asyncpg``; opens nothing yet; ``dispose`` closes it all."""
-    if make_url(url).get_backend_name() == "sqlite":
-        return _sqlite(url)
-    return create_async_engine(url, **_POOL, connect_args={"timeout": 5, "server_settings": dict(_POSTGRESQL_LIMITS)})
+    """An engine for ``sqlite+aiosqlite`` or ``postgresql+asyncpg``; opens nothing yet; ``dispose`` closes it all.
+
+    Raises ValueError for SQLite without a file: its connections would share neither data nor transactions.
+    """
+    parsed = make_url(url)
+    return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
 
 
 async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
     """Bring the schema to ``revision``, all of the way or not at all; several processes may do so at once.
 
-    Raises StoreUnavailableError where the database cannot be reached.
+    Raises StoreUnavailableError where the database cannot be reached or the schema cannot be changed.
     """
     try:
         async with engine.begin() as connection:
@@ -46,7 +56,7 @@ async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await connection.run_sync(_run_migrations, revision)
     except (OSError, SQLAlchemyError) as error:
-        raise StoreUnavailableError(f"the schema could not be brought up to date: {type(error).__name__}") from error
+        raise StoreUnavailableError(f"the schema could not be brought up to date ({type(error).__name__})") from error
 
 
 async def check_schema(engine: AsyncEngine) -> None:
@@ -58,29 +68,37 @@ async def check_schema(engine: AsyncEngine) -> None:
         if error.connection_invalidated:
             raise StoreUnavailableError("the database does not answer") from error
         raise StoreUnavailableError("the database has no schema of ours yet") from error
-    except (OSError, SQLAlchemyError, TimeoutError) as error:
+    except (OSError, SQLAlchemyError) as error:
         raise StoreUnavailableError(f"the database does not answer ({type(error).__name__})") from error
     if found != REVISION:
         raise StoreUnavailableError(f"the database's schema is at {found}, and this version needs {REVISION}")
 
 
-def _sqlite(url: str) -> AsyncEngine:
-    path = make_url(url).database
-    if path and path != ":memory:" and not Path(path).exists():
-        Path(path).touch(mode=0o600)
-    engine = create_async_engine(url, **_POOL, connect_args={"timeout": 5})
+def _postgresql(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, **_POOL, connect_args={"timeout": 3, "server_settings": dict(_POSTGRESQL_LIMITS)})
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def replace_the_dead(connection: Any, _record: object, _proxy: object) -> None:
+        if connection.driver_connection.is_closed():  # the socket told us already; asking costs nothing
+            raise DisconnectionError
+
+    return engine
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    path = url.database
+    if not path or ":memory:" in path or path.startswith("file:"):
+        raise ValueError("SQLite needs the path of a file")
+    engine = create_async_engine(url, **_SQLITE_POOL, connect_args={"timeout": 5, "isolation_level": None})
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def keep_private(*_: object) -> None:
+        Path(path).touch(mode=0o600)  # a file that is there keeps its mode; WAL and index take over the file's
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we begin by ourselves; the driver would begin too late and too weakly
         cursor = connection.cursor()
-        for pragma in (
-            "busy_timeout = 5000",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "recursive_triggers = ON",
-        ):
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

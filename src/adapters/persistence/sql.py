@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-import msgspec
-from sqlalchemy import Executable, Row, bindparam, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import (
+    Executable,
+    Row,
+    Tuple,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -16,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.persistence.engine import READS, check_schema, create_engine, migrate
-from adapters.persistence.tables import history, orders, placements, products, refunds, webhooks
+from adapters.persistence.tables import Moment, Words, history, orders, placements, products, refunds, webhooks
 from adapters.persistence.unit import SECONDS, Unit
 from application.errors import ConflictError, ProductNotFoundError, SoldOutError, StoreUnavailableError
 from application.ports import Catalog, History, Inbox, Orders, PlacedBefore, Placements, Refunds, Store
@@ -55,7 +68,7 @@ class SqlStore(Store):
 
     async def check(self) -> None:
         """Raise StoreUnavailableError unless the database answers with this version's schema."""
-        await check_schema(self._engine)
+        await check_schema(self._reads)
 
 
 class SqlUnit(Unit):
@@ -67,7 +80,7 @@ class SqlUnit(Unit):
         self._turn = turn
         self._has_turn = False
         self._connection: AsyncConnection | None = None
-        self.locks = writes and engine.dialect.name == "postgresql"
+        self.dialect = engine.dialect.name
         self.orders = SqlOrders(self)
         self.refunds = SqlRefunds(self)
         self.history = SqlHistory(self)
@@ -100,10 +113,10 @@ class SqlUnit(Unit):
         try:
             await self._connection.commit()
         except (SQLAlchemyError, OSError) as error:
-            found = _translated(error)
-            if not isinstance(found, ConflictError) or _is_disconnect(error):
-                found = StoreUnavailableError("the commit was not confirmed; whether it was done is not known")
-            raise self.failed(found) from error
+            if not isinstance(error, DBAPIError) or error.connection_invalidated:
+                unknown = StoreUnavailableError("the commit was not confirmed; whether it was done is not known")
+                raise self.failed(unknown) from error
+            raise self.failed(_translated(error)) from error
 
     async def _end(self) -> None:
         connection, self._connection = self._connection, None
@@ -129,37 +142,28 @@ _ORDER_COLUMNS = tuple(orders.c[name] for name in orders.c.keys())  # noqa: SIM1
 _ORDERS = select(*_ORDER_COLUMNS)
 _BY_ID = _ORDERS.where(orders.c.id == bindparam("key"))
 _BY_PAYMENT = _ORDERS.where(orders.c.payment_id == bindparam("key"))
-_BY_ID_HELD, _BY_PAYMENT_HELD = _BY_ID.with_for_update(), _BY_PAYMENT.with_for_update()
+_BY_ID_HELD = _BY_ID.with_for_update(key_share=True)  # which says nothing on SQLite: there the unit is alone
+_BY_PAYMENT_HELD = _BY_PAYMENT.with_for_update(key_share=True)
 _ADD_ORDER = insert(orders)
-_CHANGING = (
-    "status",
-    "reason",
-    "captured_minor",
-    "captured_currency",
-    "refunded_minor",
-    "refunded_currency",
-    "owed_minor",
-    "observed_said",
-    "observed_attempt",
-    "observed_changed_at",
-    "observed_updated_at",
-    "attention",
-    "seq",
-    "look_at",
-    "looks",
-    "failures",
-)
+_SAVED = tuple(name for name in orders.c.keys() if name not in {"id", "version"})  # noqa: SIM118 - a column collection
 _SAVE_ORDER = (
     update(orders)
     .where(orders.c.id == bindparam("its_id"), orders.c.version == bindparam("its_version"))
-    .values({name: bindparam(name) for name in _CHANGING} | {"version": bindparam("its_version") + 1})
+    .values({name: bindparam(name) for name in _SAVED} | {"version": bindparam("its_version") + 1})
 )
 _DUE = orders.c.look_at <= bindparam("now")
 _COUNT_DUE = select(func.count()).select_from(orders).where(_DUE)
-_DUE_IDS = select(orders.c.id).where(_DUE).order_by(orders.c.look_at, orders.c.id).limit(bindparam("most"))
-_LEASE = update(orders).values(look_at=bindparam("until"), version=orders.c.version + 1).returning(*_ORDER_COLUMNS)
-_LEASE_ON_SQLITE = _LEASE.where(orders.c.id.in_(_DUE_IDS.scalar_subquery()))
-_LEASE_ON_POSTGRESQL = _LEASE.where(orders.c.id.in_(_DUE_IDS.with_for_update(skip_locked=True).scalar_subquery()))
+_FIND_DUE = (
+    _ORDERS.where(_DUE)
+    .order_by(orders.c.look_at, orders.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
+_LEASE = (
+    update(orders)
+    .where(orders.c.id.in_(bindparam("ids", expanding=True)))
+    .values(look_at=bindparam("until"), version=orders.c.version + 1)
+)
 
 
 class SqlOrders(Orders):
@@ -171,36 +175,36 @@ class SqlOrders(Orders):
     async def add(self, order: Order) -> None:
         """Keep a new order."""
         self._unit.must_write()
-        await self._unit.run(_ADD_ORDER, _order_values(order) | {"version": order.version})
+        await self._unit.run(_ADD_ORDER, _order_values(order))
 
     async def save(self, order: Order) -> None:
         """Keep a changed order, if nobody changed it since."""
         self._unit.must_write()
         values = _order_values(order)
-        changing = {name: values[name] for name in _CHANGING}
-        result = await self._unit.run(_SAVE_ORDER, changing | {"its_id": order.id, "its_version": order.version})
+        its = {"its_id": values.pop("id"), "its_version": values.pop("version")}
+        result = await self._unit.run(_SAVE_ORDER, values | its)
         if result.rowcount != 1:
             raise self._unit.conflict("somebody else has changed this order")
 
     async def by_id(self, order_id: OrderId) -> Order | None:
         """The order with this id."""
-        return await self._one(_BY_ID_HELD if self._unit.locks else _BY_ID, order_id)
+        return await self._one(_BY_ID_HELD if self._unit.writes else _BY_ID, order_id)
 
     async def by_payment(self, payment_id: str) -> Order | None:
         """The order with this payment."""
-        return await self._one(_BY_PAYMENT_HELD if self._unit.locks else _BY_PAYMENT, payment_id)
+        return await self._one(_BY_PAYMENT_HELD if self._unit.writes else _BY_PAYMENT, payment_id)
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to look at, the longest due first."""
         self._unit.must_write()
-        statement = _LEASE_ON_POSTGRESQL if self._unit.locks else _LEASE_ON_SQLITE
-        values = {"now": _micros(now), "until": _micros(until), "most": limit}
-        rows = (await self._unit.run(statement, values)).all()
-        return [_order(row) for row in rows]
+        due = [_order(row) for row in (await self._unit.run(_FIND_DUE, {"now": now, "most": limit})).all()]
+        if due:
+            await self._unit.run(_LEASE, {"until": until, "ids": [order.id for order in due]})
+        return [replace(order, look_at=until, version=order.version + 1) for order in due]
 
     async def due_count(self, now: datetime) -> int:
         """How many orders are due."""
-        return int((await self._unit.run(_COUNT_DUE, {"now": _micros(now)})).scalar_one())
+        return int((await self._unit.run(_COUNT_DUE, {"now": now})).scalar_one())
 
     async def page(
         self,
@@ -217,40 +221,31 @@ class SqlOrders(Orders):
         if attention:
             statement = statement.where(orders.c.attention.is_not(None))
         if before is not None:
-            statement = statement.where(tuple_(orders.c.created_at, orders.c.id) < (_micros(before[0]), before[1]))
+            statement = statement.where(tuple_(orders.c.created_at, orders.c.id) < _cursor(*before))
         return [_order(row) for row in (await self._unit.run(statement)).all()]
 
     async def _one(self, statement: Executable, key: str) -> Order | None:
-        if not _is_storable(key):
-            return None
         row = (await self._unit.run(statement, {"key": key})).one_or_none()
         return None if row is None else _order(row)
 
 
-class _Line(msgspec.Struct, frozen=True):
-    product: str
-    name: str
-    quantity: int
-    minor: int
-    currency: str
-
-
-_LINES = msgspec.json.Decoder(tuple[_Line, ...])
+def _cursor(created_at: datetime, order_id: OrderId) -> Tuple:
+    return tuple_(literal(created_at, Moment), literal(order_id, Words))
 
 
 def _order_values(order: Order) -> dict[str, Any]:
     seen = order.observed
-    lines = [_Line(n.product_id, n.name, n.quantity, n.price.minor, n.price.currency) for n in order.lines]
+    lines = [[n.product_id, n.name, n.quantity, n.price.minor, n.price.currency] for n in order.lines]
     return {
         "id": order.id,
-        "payment_id": str(order.payment_id),
+        "payment_id": order.payment_id,
         "token_hash": order.token_hash,
         "name": order.name,
-        "lines": msgspec.json.encode(lines).decode(),
+        "lines": _json(lines),
         "price_minor": order.price.minor,
         "price_currency": order.price.currency,
-        "created_at": _micros(order.created_at),
-        "expires_at": _micros(order.expires_at),
+        "created_at": order.created_at,
+        "expires_at": order.expires_at,
         "status": order.status.value,
         "reason": order.reason.value if order.reason else None,
         "captured_minor": order.captured.minor if order.captured else None,
@@ -260,25 +255,25 @@ def _order_values(order: Order) -> dict[str, Any]:
         "owed_minor": order.owed.minor,
         "observed_said": seen.said if seen else None,
         "observed_attempt": seen.attempt if seen else None,
-        "observed_changed_at": _micros_or_none(seen.changed_at) if seen else None,
-        "observed_updated_at": _micros_or_none(seen.updated_at) if seen else None,
+        "observed_changed_at": seen.changed_at if seen else None,
+        "observed_updated_at": seen.updated_at if seen else None,
         "attention": order.attention,
         "seq": order.seq,
-        "look_at": _micros_or_none(order.look_at),
+        "version": order.version,
+        "look_at": order.look_at,
         "looks": order.looks,
         "failures": order.failures,
     }
 
 
 def _order(row: Row[Any]) -> Order:
-    lines = _LINES.decode(row.lines)
     observed = None
     if row.observed_said is not None:
         observed = Observed(
             said=row.observed_said,
             attempt=row.observed_attempt,
-            changed_at=_instant_or_none(row.observed_changed_at),
-            updated_at=_instant_or_none(row.observed_updated_at),
+            changed_at=row.observed_changed_at,
+            updated_at=row.observed_updated_at,
         )
     captured = row.captured_minor
     return Order(
@@ -286,18 +281,10 @@ def _order(row: Row[Any]) -> Order:
         payment_id=PaymentId(row.payment_id),
         token_hash=row.token_hash,
         name=row.name,
-        lines=tuple(
-            OrderLine(
-                product_id=ProductId(line.product),
-                name=line.name,
-                quantity=line.quantity,
-                price=Money(line.minor, line.currency),
-            )
-            for line in lines
-        ),
+        lines=tuple(_line(*line) for line in json.loads(row.lines)),
         price=Money(row.price_minor, row.price_currency),
-        created_at=_instant(row.created_at),
-        expires_at=_instant(row.expires_at),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
         status=OrderStatus(row.status),
         reason=CancelReason(row.reason) if row.reason is not None else None,
         captured=Money(captured, row.captured_currency) if captured is not None else None,
@@ -307,10 +294,14 @@ def _order(row: Row[Any]) -> Order:
         attention=row.attention,
         seq=row.seq,
         version=row.version,
-        look_at=_instant_or_none(row.look_at),
+        look_at=row.look_at,
         looks=row.looks,
         failures=row.failures,
     )
+
+
+def _line(product_id: str, name: str, quantity: int, minor: int, currency: str) -> OrderLine:
+    return OrderLine(product_id=ProductId(product_id), name=name, quantity=quantity, price=Money(minor, currency))
 
 
 # --- refunds ----------------------------------------------------------------------------------------------------
@@ -347,12 +338,12 @@ class SqlRefunds(Refunds):
             "currency": refund.amount.currency,
             "reason": refund.reason,
             "requested_by": refund.requested_by,
-            "requested_at": _micros(refund.requested_at),
+            "requested_at": refund.requested_at,
             "status": refund.status.value,
-            "settled_at": _micros_or_none(refund.settled_at),
+            "settled_at": refund.settled_at,
             "failure": refund.failure,
         }
-        await self._unit.run(_KEEP_REFUND[_dialect(self._unit)], values)
+        await self._unit.run(_KEEP_REFUND[self._unit.dialect], values)
 
     async def of_order(self, order_id: OrderId) -> Sequence[Refund]:
         """Every refund of this order."""
@@ -363,9 +354,9 @@ class SqlRefunds(Refunds):
                 amount=Money(row.minor, row.currency),
                 reason=row.reason,
                 requested_by=row.requested_by,
-                requested_at=_instant(row.requested_at),
+                requested_at=row.requested_at,
                 status=RefundStatus(row.status),
-                settled_at=_instant_or_none(row.settled_at),
+                settled_at=row.settled_at,
                 failure=row.failure,
             )
             for row in (await self._unit.run(_REFUNDS_OF_ORDER, {"key": order_id})).all()
@@ -374,13 +365,14 @@ class SqlRefunds(Refunds):
 
 # --- history ----------------------------------------------------------------------------------------------------
 
-_APPEND = insert(history)
+_APPEND: Executable = insert(history).returning(
+    literal_column("1")
+)  # returning makes many rows one statement, not many
 _HISTORY_OF_ORDER = (
     select(history)
     .where(history.c.order_id == bindparam("key"), history.c.seq > bindparam("after"))
     .order_by(history.c.seq)
 )
-_DATA = msgspec.json.Decoder(dict[str, Any])
 
 
 class SqlHistory(History):
@@ -397,12 +389,12 @@ class SqlHistory(History):
                 "order_id": entry.order_id,
                 "seq": entry.seq,
                 "kind": entry.kind.value,
-                "at": _micros(entry.at),
+                "at": entry.at,
                 "status": entry.status.value,
                 "reason": entry.reason.value if entry.reason else None,
                 "refunded_minor": entry.refunded.minor,
                 "refunded_currency": entry.refunded.currency,
-                "data": msgspec.json.encode(dict(entry.data)).decode(),
+                "data": _json(dict(entry.data)),
             }
             for entry in entries
         ]
@@ -411,17 +403,17 @@ class SqlHistory(History):
 
     async def of_order(self, order_id: OrderId, *, after: int = 0) -> Sequence[HistoryEntry]:
         """The entries of this order."""
-        rows = (await self._unit.run(_HISTORY_OF_ORDER, {"key": order_id, "after": after})).all()
+        rows = (await self._unit.run(_HISTORY_OF_ORDER, {"key": order_id, "after": min(after, _MOST)})).all()
         return [
             HistoryEntry(
                 order_id=OrderId(row.order_id),
                 seq=row.seq,
                 kind=HistoryKind(row.kind),
-                at=_instant(row.at),
+                at=row.at,
                 status=OrderStatus(row.status),
                 reason=CancelReason(row.reason) if row.reason is not None else None,
                 refunded=Money(row.refunded_minor, row.refunded_currency),
-                data=_DATA.decode(row.data),
+                data=json.loads(row.data),
             )
             for row in rows
         ]
@@ -454,11 +446,11 @@ class SqlInbox(Inbox):
             "type": event.type,
             "payment_id": event.payment_id,
             "store_id": event.store_id,
-            "occurred_at": _micros_or_none(event.occurred_at),
-            "received_at": _micros(received_at),
+            "occurred_at": event.occurred_at,
+            "received_at": received_at,
             "outcome": outcome,
         }
-        return (await self._unit.run(_RECEIVE[_dialect(self._unit)], values)).rowcount == 1
+        return (await self._unit.run(_RECEIVE[self._unit.dialect], values)).rowcount == 1
 
 
 # --- catalogue --------------------------------------------------------------------------------------------------
@@ -505,23 +497,18 @@ class SqlCatalog(Catalog):
             "currency": product.price.currency,
             "available": product.available,
         }
-        await self._unit.run(_KEEP_PRODUCT[_dialect(self._unit)], values)
+        await self._unit.run(_KEEP_PRODUCT[self._unit.dialect], values)
 
     async def products(self) -> Sequence[Product]:
         """Every product, by name."""
-        found = [_product(row) for row in (await self._unit.run(_PRODUCTS)).all()]
-        return sorted(found, key=lambda product: (product.name, product.id))
+        return [_product(row) for row in (await self._unit.run(_PRODUCTS)).all()]
 
     async def hold(self, product_id: ProductId, quantity: int) -> Product:
         """Take some off what is available."""
         self._unit.must_write()
-        row = None
-        if _is_storable(product_id):
-            row = (await self._unit.run(_HOLD, {"key": product_id, "quantity": quantity})).one_or_none()
-            if row is None:
-                await self._raise_if_sold_out(product_id, quantity)
+        row = (await self._unit.run(_HOLD, {"key": product_id, "quantity": min(quantity, _MOST)})).one_or_none()
         if row is None:
-            raise ProductNotFoundError(f"there is no product {product_id!r}")
+            raise await self._none_held(product_id, quantity)
         return _product(row)
 
     async def release(self, product_id: ProductId, quantity: int) -> None:
@@ -529,10 +516,11 @@ class SqlCatalog(Catalog):
         self._unit.must_write()
         await self._unit.run(_RELEASE, {"key": product_id, "quantity": quantity})
 
-    async def _raise_if_sold_out(self, product_id: ProductId, quantity: int) -> None:
+    async def _none_held(self, product_id: ProductId, quantity: int) -> Exception:
         row = (await self._unit.run(_PRODUCT, {"key": product_id})).one_or_none()
-        if row is not None:
-            raise SoldOutError(f"less than {quantity} of {row.name} is left")
+        if row is None:
+            return ProductNotFoundError(f"there is no product {product_id!r}")
+        return SoldOutError(f"less than {quantity} of {row.name} is left")
 
 
 def _product(row: Row[Any]) -> Product:
@@ -575,85 +563,58 @@ class SqlPlacements(Placements):
 
 # --- values and errors ------------------------------------------------------------------------------------------
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_MOST = 2**63 - 1  # what a column can be compared with
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _micros_or_none(moment: datetime | None) -> int | None:
-    return None if moment is None else _micros(moment)
-
-
-def _instant(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def _instant_or_none(micros: int | None) -> datetime | None:
-    return None if micros is None else _instant(micros)
-
-
-def _is_storable(text: str) -> bool:
-    """Whether both databases can hold ``text`` at all; what they cannot hold they do not contain."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _dialect(unit: SqlUnit) -> str:
-    return "postgresql" if unit.locks else "sqlite"
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 _RUN_AGAIN = frozenset({"40001", "40P01", "55P03", "23505"})  # serialization, deadlock, lock time-out, unique
-_STALE_PLAN = "0A000"  # asyncpg after an ALTER TABLE under a live pool
-_BROKEN_RULES = "23"
-_SQLITE_AGAIN = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
-_SQLITE_UNIQUE = (1555, 2067)  # SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE
-_SQLITE_CONSTRAINT = 19
+_SQLITE_RUN_AGAIN = frozenset(
+    {"SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
+)
 
 
-def _translated(error: BaseException) -> StoreUnavailableError:
+def _translated(error: SQLAlchemyError | OSError) -> StoreUnavailableError:
     if isinstance(error, PoolTimeoutError):
         return StoreUnavailableError("no database connection was free in time")
     if not isinstance(error, DBAPIError):
         return StoreUnavailableError(f"the database cannot be reached ({type(error).__name__})")
-    if _is_disconnect(error):
+    if error.connection_invalidated:
         return ConflictError("the connection to the database was lost before anything was committed")
-    state = getattr(error.orig, "sqlstate", None)
+    cause = error.orig.__cause__ if error.orig is not None else None
+    state = getattr(cause, "sqlstate", None)
     if state is not None:
-        return _translated_postgresql(str(state), error)
-    return _translated_sqlite(error)
+        return _translated_postgresql(state, cause)
+    return _translated_sqlite(error.orig)
 
 
-def _translated_postgresql(state: str, error: DBAPIError) -> StoreUnavailableError:
+def _translated_postgresql(state: str, error: BaseException | None) -> StoreUnavailableError:
     if state in _RUN_AGAIN:
         return ConflictError("somebody else was working on the same rows")
-    if state == _STALE_PLAN and "cached" in str(error.orig):
+    if type(error).__name__ == "InvalidCachedStatementError":
         return ConflictError("the schema changed under this connection")
-    if state.startswith(_BROKEN_RULES):
-        return StoreUnavailableError(f"refused: {_rule(error)}")
+    if state.startswith("23"):
+        return StoreUnavailableError(f"refused: {getattr(error, 'constraint_name', None) or _rule(error)}")
     return StoreUnavailableError(f"the database failed (SQLSTATE {state})")
 
 
-def _translated_sqlite(error: DBAPIError) -> StoreUnavailableError:
-    code = getattr(error.orig, "sqlite_errorcode", 0)
-    if code & 0xFF in _SQLITE_AGAIN or code in _SQLITE_UNIQUE:
+def _translated_sqlite(error: BaseException | None) -> StoreUnavailableError:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if name in _SQLITE_RUN_AGAIN:
         return ConflictError("somebody else was working on the same rows")
-    if code & 0xFF == _SQLITE_CONSTRAINT:
+    if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
+        return StoreUnavailableError("refused: everything belongs to an order")
+    if name.startswith("SQLITE_CONSTRAINT"):
         return StoreUnavailableError(f"refused: {_rule(error)}")
-    return StoreUnavailableError(f"the database failed ({getattr(error.orig, 'sqlite_errorname', 'unknown')})")
+    return StoreUnavailableError(f"the database failed ({name})")
 
 
-def _rule(error: DBAPIError) -> str:
-    """The broken rule's own sentence or name; never the row, which may hold what logs must not."""
-    said = str(error.orig).splitlines()[0]
-    _, found, sentence = said.partition("rule: ")
-    if found:
-        return sentence
-    return str(
-        getattr(error.orig, "constraint_name", None) or said.rpartition("constraint")[2].strip(' :"') or "a rule"
-    )
-
-
-def _is_disconnect(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+def _rule(error: BaseException | None) -> str:
+    """The broken rule's own sentence; never the row, which may hold what logs must not."""
+    said = str(error).splitlines()[0]
+    for before in ("rule: ", "constraint failed: "):
+        if before in said:
+            return said.partition(before)[2]
+    return "a rule of the table"

@@ -2,67 +2,124 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Text, column, table
+from datetime import UTC, datetime, timedelta
 
-_ORDER_TEXTS = (
-    "id",
-    "payment_id",
-    "token_hash",
-    "name",
-    "lines",
-    "price_currency",
-    "status",
-    "reason",
-    "captured_currency",
-    "refunded_currency",
-    "observed_said",
-    "observed_attempt",
-    "attention",
-)
-_ORDER_NUMBERS = (
-    "price_minor",
-    "created_at",
-    "expires_at",
-    "captured_minor",
-    "refunded_minor",
-    "owed_minor",
-    "observed_changed_at",
-    "observed_updated_at",
-    "seq",
-    "version",
-    "look_at",
-    "looks",
-    "failures",
-)
+from sqlalchemy import BigInteger, Text, TypeDecorator, column, table
+from sqlalchemy.engine import Dialect
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware time as whole microseconds since 1970 in UTC: exact, sortable, and the same on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - the base's
+        """What is stored."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base's
+        """What was stored."""
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+class Words(TypeDecorator[str]):
+    """Any text. What a database cannot hold (NUL, lone surrogates) is stored as its escape, and never refused."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the base's
+        """What is stored."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
 
 orders = table(
     "orders",
-    *(column(name, Text) for name in _ORDER_TEXTS),
-    *(column(name, BigInteger) for name in _ORDER_NUMBERS),
+    column("id", Words),
+    column("payment_id", Words),
+    column("token_hash", Words),
+    column("name", Words),
+    column("lines", Words),
+    column("price_minor", BigInteger),
+    column("price_currency", Words),
+    column("created_at", Moment),
+    column("expires_at", Moment),
+    column("status", Words),
+    column("reason", Words),
+    column("captured_minor", BigInteger),
+    column("captured_currency", Words),
+    column("refunded_minor", BigInteger),
+    column("refunded_currency", Words),
+    column("owed_minor", BigInteger),
+    column("observed_said", Words),
+    column("observed_attempt", Words),
+    column("observed_changed_at", Moment),
+    column("observed_updated_at", Moment),
+    column("attention", Words),
+    column("seq", BigInteger),
+    column("version", BigInteger),
+    column("look_at", Moment),
+    column("looks", BigInteger),
+    column("failures", BigInteger),
 )
 
 refunds = table(
     "refunds",
-    *(column(n, Text) for n in ("id", "order_id", "currency", "reason", "requested_by", "status", "failure")),
-    *(column(n, BigInteger) for n in ("minor", "requested_at", "settled_at")),
+    column("id", Words),
+    column("order_id", Words),
+    column("minor", BigInteger),
+    column("currency", Words),
+    column("reason", Words),
+    column("requested_by", Words),
+    column("requested_at", Moment),
+    column("status", Words),
+    column("settled_at", Moment),
+    column("failure", Words),
 )
 
 history = table(
     "history",
-    *(column(n, Text) for n in ("order_id", "kind", "status", "reason", "refunded_currency", "data")),
-    *(column(n, BigInteger) for n in ("seq", "at", "refunded_minor")),
+    column("order_id", Words),
+    column("seq", BigInteger),
+    column("kind", Words),
+    column("at", Moment),
+    column("status", Words),
+    column("reason", Words),
+    column("refunded_minor", BigInteger),
+    column("refunded_currency", Words),
+    column("data", Words),
 )
 
 webhooks = table(
     "webhooks",
-    *(column(n, Text) for n in ("id", "type", "payment_id", "store_id", "outcome")),
-    *(column(n, BigInteger) for n in ("occurred_at", "received_at")),
+    column("id", Words),
+    column("type", Words),
+    column("payment_id", Words),
+    column("store_id", Words),
+    column("occurred_at", Moment),
+    column("received_at", Moment),
+    column("outcome", Words),
 )
 
 products = table(
     "products",
-    *(column(n, Text) for n in ("id", "name", "currency")),
-    *(column(n, BigInteger) for n in ("minor", "available")),
+    column("id", Words),
+    column("name", Words),
+    column("minor", BigInteger),
+    column("currency", Words),
+    column("available", BigInteger),
 )
 
-placements = table("placements", *(column(n, Text) for n in ("key_hash", "order_id", "fingerprint", "salt")))
+placements = table(
+    "placements",
+    column("key_hash", Words),
+    column("order_id", Words),
+    column("fingerprint", Words),
+    column("salt", Words),
+)
