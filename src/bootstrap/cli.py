@@ -65,6 +65,7 @@ def demo(host: str, port: int, *, once: bool) -> None:
 def serve(host: str, port: int, workers: int, *, no_worker: bool) -> None:
     """Run the service, and a worker inside it."""
     from bootstrap import service
+    from bootstrap.container import Container
     from bootstrap.processes import serve_in_processes
     from bootstrap.serving import address, listen
 
@@ -73,15 +74,16 @@ def serve(host: str, port: int, workers: int, *, no_worker: bool) -> None:
     click.echo(f"serving on {address(sock)}", err=True)
     if workers > 1:
         sys.exit(serve_in_processes(sock, workers, with_worker=not no_worker))
-    _run(service.serve(settings, sock, with_worker=not no_worker))
+    _run(service.serve(Container(settings=settings), sock, with_worker=not no_worker))
 
 
 @gyeolje.command()
 def worker() -> None:
     """Look at due orders: retries, lost webhooks, expiry, refunds."""
     from bootstrap import service
+    from bootstrap.container import Container
 
-    _run(service.work_alone(_settings()))
+    _run(service.work_alone(Container(settings=_settings())))
 
 
 @gyeolje.command()

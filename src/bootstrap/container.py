@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 
-from adapters.notify.in_process import InProcessNotifier
 from dependency_injector import containers, providers
 
+from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.sql import SqlStore, create_engine
 from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client

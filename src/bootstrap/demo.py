@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from adapters.portone.fake import FakePortOneSettings
 from rich.console import Console
 
+from adapters.portone.fake import FakePortOneSettings
 from application.read_order import ShowOrder
 from bootstrap import service
+from bootstrap.container import Container
 from bootstrap.fake import fake_server
 from bootstrap.operator import print_record
 from bootstrap.serving import address, listen
@@ -56,7 +57,8 @@ async def play_once() -> int:
         finally:
             stopping.set()
             await running
-        async with service.opened(place.settings) as container:
+        container = Container(settings=place.settings)
+        async with service.opened(container):
             print_record(await ShowOrder(container.store())(OrderId(order_id)))
     _console.print("[bold green]paid, settled, and the ledger balances[/bold green]")
     return 0
@@ -94,7 +96,9 @@ class _Place:
             seed=0,
         )
         servers = [fake_server(fake, self._fake_socket)]
-        await service.serve(settings, self._shop_socket, with_worker=True, beside=servers, stopping=stopping)
+        await service.serve(
+            Container(settings=settings), self._shop_socket, with_worker=True, beside=servers, stopping=stopping
+        )
 
     def close(self) -> None:
         self._shop_socket.close()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from adapters.portone.fake import FakePortOne, FakePortOneSettings
 from rich.console import Console
 
+from adapters.portone.fake import FakePortOne, FakePortOneSettings
 from bootstrap.serving import Server, address, listen, run_together
 
 

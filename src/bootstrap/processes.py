@@ -13,12 +13,13 @@ from types import FrameType
 _CHILD = """
 import socket, sys, uvloop
 from bootstrap import service
+from bootstrap.container import Container
 from bootstrap.logs import configure_logs
 from bootstrap.settings import read_settings
 configure_logs()
 sock = socket.socket(fileno=int(sys.argv[1]))
 sock.setblocking(False)
-uvloop.run(service.serve(read_settings(), sock, with_worker=sys.argv[2] == "worker"))
+uvloop.run(service.serve(Container(settings=read_settings()), sock, with_worker=sys.argv[2] == "worker"))
 """
 
 

@@ -16,7 +16,6 @@ from application.errors import StoreUnavailableError
 from bootstrap.container import Container
 from bootstrap.samples import SAMPLE_PRODUCTS
 from bootstrap.serving import Background, Server, run_together
-from bootstrap.settings import Settings
 from bootstrap.worker import work
 
 if TYPE_CHECKING:
@@ -28,28 +27,27 @@ _log = structlog.get_logger("gyeolje")
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Container]:
+async def opened(container: Container) -> AsyncIterator[None]:
     """The wired parts, over a database of the right schema; all of them are closed when the context is left.
 
     Outside production the schema is brought up to date, and with the fake an empty catalogue gets the sample products.
     Raises StoreUnavailableError, which in production also says that ``gyeolje migrate`` has to be run.
     """
-    container = Container(settings=settings)
     try:
-        await _prepare(container, settings)
-        yield container
+        await _prepare(container)
+        yield
     finally:
         container.notifier().close()
         await container.gateway_client().aclose()
         await container.engine().dispose()
 
 
-def application(container: Container, settings: Settings) -> Litestar:
+def application(container: Container) -> Litestar:
     """The ASGI application over the wired parts."""
+    settings = container.settings()
     return create_app(
         container.use_cases(),
         webhook_reader=container.webhook_reader(),
-        notifier=container.notifier(),
         check=container.store().check,
         settings=HttpSettings(
             webhook_path=settings.webhook_path,
@@ -61,7 +59,7 @@ def application(container: Container, settings: Settings) -> Litestar:
 
 
 async def serve(
-    settings: Settings,
+    container: Container,
     sock: socket.socket,
     *,
     with_worker: bool,
@@ -70,8 +68,9 @@ async def serve(
     stopping: asyncio.Event | None = None,
 ) -> None:
     """Serve on ``sock`` until a signal comes or ``stopping`` is set. Open event streams are ended, not waited for."""
-    async with opened(settings) as container:
-        server = _StreamEndingServer(application(container, settings), [sock], container.notifier().close)
+    settings = container.settings()
+    async with opened(container):
+        server = _StreamEndingServer(application(container), [sock], container.notifier().close)
         background = [*also]
         if with_worker:
             background.append(lambda stop: work(container.use_cases().look_at_due_orders, stop))
@@ -79,9 +78,10 @@ async def serve(
         await run_together([server, *beside], background, stopping=stopping)
 
 
-async def work_alone(settings: Settings) -> None:
+async def work_alone(container: Container) -> None:
     """Look at due orders until a signal comes."""
-    async with opened(settings) as container:
+    settings = container.settings()
+    async with opened(container):
         _log.info("working", gateway=settings.gateway, env=settings.env)
         look = container.use_cases().look_at_due_orders
         await run_together([], [lambda stop: work(look, stop)])
@@ -99,7 +99,8 @@ class _StreamEndingServer(Server):
         super().stop()
 
 
-async def _prepare(container: Container, settings: Settings) -> None:
+async def _prepare(container: Container) -> None:
+    settings = container.settings()
     if not settings.in_production:
         await migrate(container.engine())
     store = container.store()

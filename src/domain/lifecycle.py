@@ -82,7 +82,7 @@ def mismatches(order: Order, payment: Payment, shop: Shop) -> tuple[str, ...]:
 
 def unpaid_until(order: Order, payment: Payment | None) -> datetime:
     """The moment from which an unpaid order is given up: its own, or the deposit's where an account was issued."""
-    if payment is not None and payment.status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED:
+    if payment is not None and payment.waits_for_deposit:
         return payment.deposit_due or order.expires_at
     return order.expires_at
 

@@ -12,7 +12,7 @@ from domain.errors import RefundNotPossibleError
 from domain.history import HistoryEntry, HistoryKind
 from domain.lifecycle import Decision, OrderStatus, decide
 from domain.money import Money
-from domain.payment import CancellationStatus, PaymentStatus
+from domain.payment import CancellationStatus
 from domain.refund import Refund
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from domain.ids import OrderId, PaymentId, ProductId, RefundId
     from domain.lifecycle import CancelReason
     from domain.payment import Payment, Shop
-
-_CAPTURED = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +117,7 @@ class Order:
 
     def contradicts(self, payment: Payment) -> bool:
         """Whether ``payment`` claims that another sum was captured than the gateway said before."""
-        return self.captured is not None and self.captured != payment.total
+        return self.captured is not None and payment.captured not in (None, self.captured)
 
     def admits(self, token: str) -> bool:
         """Whether ``token`` is the one given to this order's buyer, in the same time for right and wrong."""
@@ -141,23 +139,18 @@ class Order:
         Settling twice with one record changes nothing more. A record older than the last one applied is ignored.
         """
         if payment is not None and self._is_older(payment):
-            return Settlement(order=replace(self, look_at=schedule.next_look(self, payment, now), looks=self.looks + 1))
+            return Settlement(order=self)
         decision = decide(self, payment, shop, now, give_up=give_up)
-        journal = _Journal(replace(self, failures=0), now)
+        journal = _Journal(self, now, payment)
         if payment is not None:
             journal.observe(payment)
             journal.resolve(payment, refunds)
         journal.transition(decision)
-        if decision.refund_rest and payment is not None:
-            journal.give_back_rest(payment, refund_id)
+        if decision.refund_rest:
+            journal.give_back_rest(refund_id)
         journal.flag(decision.flag)
-        journal.schedule(self, payment)
-        close = (
-            journal.order.status is OrderStatus.CANCELLED
-            and payment is not None
-            and payment.status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
-        )
-        return journal.close(close_account=close)
+        journal.schedule()
+        return journal.close()
 
     def request_refund(
         self, amount: Money | None, *, refund_id: RefundId, reason: str, requested_by: str, now: datetime
@@ -179,7 +172,7 @@ class Order:
         """This order after a look that could not be finished: it stays as it is, and is looked at again."""
         order = replace(self, failures=self.failures + 1)
         journal = _Journal(replace(order, look_at=schedule.retry_look(order, now)), now)
-        if order.failures >= _FAILED_LONG:
+        if order.failures == _FAILED_LONG:
             journal.flag(f"looking has kept failing: {why}")
         return journal.close()
 
@@ -223,13 +216,14 @@ _FAILED_LONG = 6  # failed looks in a row before a person is asked to see
 class _Journal:
     """An order in the making, and the record of what was done to it."""
 
-    def __init__(self, order: Order, now: datetime) -> None:
+    def __init__(self, order: Order, now: datetime, payment: Payment | None = None) -> None:
         self.order = order
         self._before = order
         self._now = now
+        self._payment = payment
         self._entries: list[HistoryEntry] = []
         self._refunds: list[Refund] = []
-        self._refund_failed = False
+        self._asked = self._failed = False
 
     def write(self, kind: HistoryKind, data: Mapping[str, object]) -> None:
         self.order = replace(self.order, seq=self.order.seq + 1)
@@ -255,21 +249,17 @@ class _Journal:
             updated_at=payment.updated_at,
         )
         self.order = replace(before, observed=observed)
-        if payment.status in _CAPTURED and not before.contradicts(payment):
-            went_back = payment.cancelled
-            if before.captured is not None and before.refunded > went_back:
-                went_back = before.refunded  # what went back stays back
-            self.order = replace(
-                self.order,
-                captured=payment.total,
-                refunded=went_back,
-                owed=Money(before.owed.minor, payment.total.currency),
-            )
+        if payment.captured is not None and not before.contradicts(payment):
+            went_back = min(payment.cancelled, payment.captured)
+            if before.captured is not None:
+                went_back = max(went_back, before.refunded)  # what went back stays back
+            owed = Money(before.owed.minor, payment.captured.currency)
+            self.order = replace(self.order, captured=payment.captured, refunded=went_back, owed=owed)
         seen = before.observed
         if (
             seen is None
             or (seen.said, seen.attempt) != (observed.said, observed.attempt)
-            or (before.refunded != self.order.refunded)
+            or before.refunded != self.order.refunded
         ):
             data: dict[str, object] = {
                 "status": payment.said[:64],
@@ -283,9 +273,9 @@ class _Journal:
 
     def resolve(self, payment: Payment, refunds: Sequence[Refund]) -> None:
         """See what became of the refunds that were asked for; those the gateway is working on come first."""
-        if payment.status not in _CAPTURED or self.order.contradicts(payment):
+        if payment.captured is None or self.order.contradicts(payment):
             return
-        left = payment.left
+        left = payment.captured.less(self.order.refunded)
         for refund in sorted(refunds, key=lambda r: payment.cancellation(r.id) is None):
             cancellation = payment.cancellation(refund.id)
             if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:
@@ -311,10 +301,9 @@ class _Journal:
             data["differs"] = list(decision.differs)
         self.write(HistoryKind(decision.status.value.lower()), data)
 
-    def give_back_rest(self, payment: Payment, refund_id: RefundId) -> None:
-        rest = payment.left.less(self.order.owed)
-        if rest:
-            self.ask_back(rest, refund_id, f"order {self.order.reason}", "gyeolje")
+    def give_back_rest(self, refund_id: RefundId) -> None:
+        if self.order.refundable:
+            self.ask_back(self.order.refundable, refund_id, f"order {self.order.reason}", "gyeolje")
 
     def ask_back(self, amount: Money, refund_id: RefundId, reason: str, requested_by: str) -> None:
         refund = Refund(
@@ -326,39 +315,61 @@ class _Journal:
             requested_at=self._now,
         )
         self._refunds.append(refund)
+        self._asked = True
         self.order = replace(self.order, owed=self.order.owed + amount)
         self.write(HistoryKind.REFUND_REQUESTED, _refund_data(refund))
 
     def flag(self, why: str | None) -> None:
-        """Ask for a person, or take the request back once nothing is wrong any more."""
-        if why is None and self.order.owed:
-            why = "a refund failed; it is asked for again" if self._refund_failed else self.order.attention
-        if why is not None and why != self.order.attention:
-            self.order = replace(self.order, attention=why)
-            self.write(HistoryKind.ATTENTION, {"why": why})
+        """Ask for a person, or take the request back once nothing is wrong or unfinished any more."""
+        if why is None and self._asks_again:
+            why = "a refund failed; it is asked for again"
+        if why is None and self._unfinished:
+            why = self.order.attention
+        is_news = why is not None and why != self.order.attention
         self.order = replace(self.order, attention=why)
+        if is_news:
+            self.write(HistoryKind.ATTENTION, {"why": why})
 
-    def schedule(self, before: Order, payment: Payment | None) -> None:
-        fresh = self.order.status is not before.status or (bool(self._refunds) and not self._refund_failed)
-        asked = any(refund.settled_at is None for refund in self._refunds) and not self._refund_failed
-        order = replace(self.order, looks=0 if fresh else before.looks)
-        look_at = self._now if asked else schedule.next_look(order, payment, self._now)
-        looked_again = look_at is not None and not fresh
-        self.order = replace(order, look_at=look_at, looks=order.looks + 1 if looked_again else order.looks)
+    def schedule(self) -> None:
+        """Plan the next look anew where there is news. Without any, rest stays rest, and an early look is an extra."""
+        before = self._before
+        self.order = replace(self.order, failures=before.failures if self._unfinished else 0)
+        if self._entries and not self._asks_again:
+            order = replace(self.order, looks=0)
+        elif before.look_at is None or before.look_at > self._now + schedule.LEASE:
+            return
+        else:
+            order = replace(self.order, looks=before.looks + 1)
+        at_once = self._asked and not self._failed
+        look_at = self._now if at_once else schedule.next_look(order, self._payment, self._now)
+        self.order = replace(order, look_at=look_at)
 
-    def close(self, *, close_account: bool = False) -> Settlement:
+    def close(self) -> Settlement:
         cancelled = OrderStatus.CANCELLED
         return Settlement(
             order=self.order,
             entries=tuple(self._entries),
             refunds=tuple(self._refunds),
             restock=self.order.status is cancelled and self._before.status is not cancelled,
-            close_account=close_account,
+            close_account=self._close_account,
         )
+
+    @property
+    def _close_account(self) -> bool:
+        waits = self._payment is not None and self._payment.waits_for_deposit
+        return waits and self.order.status is OrderStatus.CANCELLED
+
+    @property
+    def _asks_again(self) -> bool:
+        return self._asked and self._failed
+
+    @property
+    def _unfinished(self) -> bool:
+        return bool(self.order.owed) or self._close_account
 
     def _end(self, refund: Refund, kind: HistoryKind) -> None:
         self._refunds.append(refund)
-        self._refund_failed |= kind is HistoryKind.REFUND_FAILED
+        self._failed |= kind is HistoryKind.REFUND_FAILED
         self.order = replace(self.order, owed=self.order.owed.less(refund.amount))
         self.write(kind, _refund_data(refund))
 

@@ -26,6 +26,9 @@ class PaymentStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+_CAPTURED = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
+
+
 class CancellationStatus(StrEnum):
     """How far one cancellation got at the gateway; every word we do not know is UNKNOWN."""
 
@@ -77,6 +80,16 @@ class Payment:
     updated_at: datetime | None = None
     deposit_due: datetime | None = None
     cancellations: tuple[Cancellation, ...] = ()
+
+    @property
+    def captured(self) -> Money | None:
+        """What the gateway took, whether or not it went back; None while it took nothing."""
+        return self.total if self.status in _CAPTURED else None
+
+    @property
+    def waits_for_deposit(self) -> bool:
+        """Whether an account was issued for the buyer to send the money to."""
+        return self.status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
 
     @property
     def left(self) -> Money:

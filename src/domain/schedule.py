@@ -38,7 +38,7 @@ LAGGING = timedelta(seconds=3)  # the gateway announced something that its recor
 
 def first_look(order: Order) -> datetime:
     """When to look at an order that was just placed."""
-    return order.created_at + _spread(order, _UNPAID_FIRST)
+    return min(order.created_at + _spread(order, _UNPAID_FIRST), order.expires_at)
 
 
 def next_look(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
@@ -49,7 +49,7 @@ def next_look(order: Order, payment: Payment | None, now: datetime) -> datetime 
         return now + _backoff(order, _REFUND_FIRST, _REFUND_MOST)
     if order.status is OrderStatus.PENDING:
         return _next_unpaid_look(order, payment, now)
-    if order.status is OrderStatus.CANCELLED and not (payment and payment.status is PaymentStatus.CANCELLED):
+    if order.status is OrderStatus.CANCELLED and order.captured is None:
         return now + _spread(order, _LATE_LOOKS[order.looks]) if order.looks < len(_LATE_LOOKS) else None
     return None
 
@@ -60,7 +60,7 @@ def retry_look(order: Order, now: datetime) -> datetime:
 
 
 def _next_unpaid_look(order: Order, payment: Payment | None, now: datetime) -> datetime:
-    waits_for_deposit = payment is not None and payment.status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
+    waits_for_deposit = payment is not None and payment.waits_for_deposit
     then = now + _backoff(order, _UNPAID_FIRST, _DEPOSIT_MOST if waits_for_deposit else _UNPAID_MOST)
     due = unpaid_until(order, payment)
     return due if now < due < then else then
