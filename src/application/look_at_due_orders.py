@@ -77,7 +77,7 @@ class LookAtDueOrders:
 
     async def _look_through(self, order: Order) -> None:
         payment = await self._gateway.get(order.payment_id)
-        settled = await self._settle(order, payment)
+        settled = await self._settle(order, payment, on_schedule=True)
         if payment is None:
             return
         if settled.close_account:

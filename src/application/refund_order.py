@@ -95,7 +95,7 @@ class CarryOutRefunds:
             if cancellation.status is CancellationStatus.FAILED:
                 read = read.including(cancellation)
             payment = read
-            order = (await self._settle(order, payment)).order
+            order = (await self._settle(order, payment, on_schedule=True)).order
         return order
 
     async def _requested(self, order: Order) -> list[Refund]:

@@ -41,9 +41,18 @@ class SettleOrder:
         self._shop = shop
 
     async def __call__(
-        self, order: Order, payment: Payment | None, *, give_up: bool = False, event: WebhookEvent | None = None
+        self,
+        order: Order,
+        payment: Payment | None,
+        *,
+        give_up: bool = False,
+        on_schedule: bool = False,
+        event: WebhookEvent | None = None,
     ) -> Settled:
-        """Settle ``order`` by the gateway's record; with ``event``, keep that webhook event in the same commit."""
+        """Settle ``order`` by the gateway's record; with ``event``, keep that webhook event in the same commit.
+
+        ``on_schedule`` marks the look that was due; any other finds the next one where it was, or nearer.
+        """
 
         async def decide(unit: UnitOfWork, current: Order) -> Settlement:
             refunds = await unit.refunds.of_order(current.id) if current.owed else ()
@@ -54,6 +63,7 @@ class SettleOrder:
                 refund_id=RefundId(self._new_id()),
                 refunds=[refund for refund in refunds if refund.status is RefundStatus.REQUESTED],
                 give_up=give_up,
+                on_schedule=on_schedule,
             )
             return self._look_again_if_lagging(settlement, payment, event)
 

@@ -132,10 +132,12 @@ class Order:
         refund_id: RefundId,
         refunds: Sequence[Refund] = (),
         give_up: bool = False,
+        on_schedule: bool = False,
     ) -> Settlement:
         """Bring this order in line with the gateway's record (None: the gateway knows no such payment).
 
         ``refunds`` are this order's REQUESTED refunds; ``refund_id`` is a fresh id, used if a refund becomes due.
+        ``on_schedule`` says that this is the look that was due: a look in between that finds no news puts nothing off.
         Settling twice with one record changes nothing more. A record older than the last one applied is ignored.
         """
         if payment is not None and self._is_older(payment):
@@ -149,7 +151,7 @@ class Order:
         if decision.refund_rest:
             journal.give_back_rest(refund_id)
         journal.flag(decision.flag)
-        journal.schedule()
+        journal.schedule(on_schedule=on_schedule)
         return journal.close()
 
     def request_refund(
@@ -330,13 +332,13 @@ class _Journal:
         if is_news:
             self.write(HistoryKind.ATTENTION, {"why": why})
 
-    def schedule(self) -> None:
-        """Plan the next look anew where there is news. Without any, rest stays rest, and an early look is an extra."""
+    def schedule(self, *, on_schedule: bool) -> None:
+        """Plan the next look anew where there is news. Without any, only the look that was due plans the next."""
         before = self._before
         self.order = replace(self.order, failures=before.failures if self._unfinished else 0)
         if self._entries and not self._asks_again:
             order = replace(self.order, looks=0)
-        elif before.look_at is None or before.look_at > self._now + schedule.LEASE:
+        elif not on_schedule:
             return
         else:
             order = replace(self.order, looks=before.looks + 1)
