@@ -297,7 +297,7 @@ class Ledger:
             self._check_unpaid(before)
         now = self._stamp()
         payment = PaymentRecord(
-            id=payment_id,
+            id=str(payment_id),  # a plain one, whatever the caller's names are made of
             purchase=purchase,
             status=Status.READY,
             transaction_id=self._name(payment_id, "attempt", now),

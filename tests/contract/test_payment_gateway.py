@@ -1,0 +1,544 @@
+"""Every sentence of the PaymentGateway port, for the fake in process and for the real client over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from adapters.portone.fake import FakePortOne
+from adapters.portone.fake.faults import Fault
+from adapters.portone.fake.ledger import Purchase
+from adapters.portone.gateway import Patience, PortOneGateway
+from adapters.portone.transport import gateway_client
+from application.errors import (
+    GatewayBusyError,
+    GatewayDeniedError,
+    GatewayError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+)
+from application.ports import CancelPayment, PaymentGateway
+from domain.ids import PaymentId, RefundId
+from domain.money import Money
+from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+
+STORE = "store-00000000-0000-4000-8000-00000000000a"
+OTHER_STORE = "store-00000000-0000-4000-8000-00000000000b"
+SECRET = "the fake's secret"
+AGES_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+FAR_OFF = datetime(2100, 1, 1, tzinfo=UTC)
+UNHURRIED = 10.0
+HURRIED = 0.2
+
+
+@dataclass(slots=True)
+class World:
+    """The fake behind a gateway of one kind."""
+
+    fake: FakePortOne
+    connect: Callable[[str, float], PaymentGateway]
+
+    @property
+    def gateway(self) -> PaymentGateway:
+        return self.connect(SECRET, UNHURRIED)
+
+    def paid(self, total: int = 71_000, *, currency: str = "KRW", store: str = STORE) -> PaymentId:
+        payment_id = PaymentId(uuid.uuid4().hex)
+        self.fake.buyer.pay(payment_id, purchase(total, currency=currency, store=store))
+        return payment_id
+
+    def faults(self, *faults: Fault) -> None:
+        self.fake.faults.put(faults)
+
+    def net(self, payment_id: str) -> int:
+        return self.fake.ledger.balance(payment_id).net
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+async def world(request: pytest.FixtureRequest, fake_portone: FakePortOne) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        if request.param == "in process":
+            await stack.enter_async_context(fake_portone.running())
+            yield World(
+                fake_portone, lambda secret, patience: fake_portone.gateway(api_secret=secret, patience=patience)
+            )
+            return
+        served = request.getfixturevalue("serve")
+        client = gateway_client(await stack.enter_async_context(served(fake_portone.app())))
+        stack.push_async_callback(client.aclose)
+
+        def connect(secret: str, patience: float) -> PaymentGateway:
+            bounds = Patience(ask=patience, asking=2 * patience, change=patience, pauses=(0.0,))
+            return PortOneGateway(client, api_secret=secret, store_id=STORE, patience=bounds)
+
+        yield World(fake_portone, connect)
+
+
+def purchase(total: int = 71_000, *, currency: str = "KRW", store: str = STORE) -> Purchase:
+    return Purchase(store_id=store, channel_key="channel-key", order_name="VIP", total=total, currency=currency)
+
+
+def refund_of(
+    payment_id: PaymentId,
+    amount: int,
+    *,
+    left: int = 71_000,
+    refund_id: str | None = None,
+    store: str | None = STORE,
+    currency: str = "KRW",
+) -> CancelPayment:
+    return CancelPayment(
+        payment_id=payment_id,
+        store_id=store,
+        refund_id=RefundId(refund_id or uuid.uuid4().hex),
+        amount=Money(amount, currency),
+        left=Money(left, currency),
+        reason="late money",
+    )
+
+
+async def all_changed(gateway: PaymentGateway, since: datetime = AGES_AGO, until: datetime = FAR_OFF) -> list[Payment]:
+    return [payment async for payment in gateway.changed_since(since, until)]
+
+
+async def seen(gateway: PaymentGateway, payment_id: PaymentId) -> Payment:
+    payment = await gateway.get(payment_id)
+    assert payment is not None
+    return payment
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110 - the ledger rings no bell
+            await asyncio.sleep(0.001)
+
+
+Call = Callable[[PaymentGateway, PaymentId], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "get": lambda gateway, payment_id: gateway.get(payment_id),
+    "cancel": lambda gateway, payment_id: gateway.cancel(refund_of(payment_id, 1_000)),
+    "pre_register": lambda gateway, payment_id: gateway.pre_register(payment_id, Money(71_000, "KRW")),
+    "close_virtual_account": lambda gateway, payment_id: gateway.close_virtual_account(payment_id, STORE),
+    "changed_since": lambda gateway, _: all_changed(gateway),
+}
+READ = [call for name, call in CALLS.items() if name in ("get", "cancel", "changed_since")]
+each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+
+
+def subject_of(call: Call, world: World) -> PaymentId:
+    """A payment on which ``call`` would succeed."""
+    if call is CALLS["close_virtual_account"]:
+        payment_id = PaymentId(uuid.uuid4().hex)
+        world.fake.buyer.issue_account(payment_id, purchase())
+        return payment_id
+    return PaymentId(uuid.uuid4().hex) if call is CALLS["pre_register"] else world.paid()
+
+
+# --- Every method may raise GatewayUnavailableError (outcome unknown) and GatewayDeniedError ---
+
+
+@each_call
+async def test_a_wrong_secret_is_denied_and_changes_nothing(world: World, call: Call) -> None:
+    payment_id = subject_of(call, world)
+    before = world.fake.ledger.payments()
+    with pytest.raises(GatewayDeniedError):
+        await call(world.connect("another secret", UNHURRIED), payment_id)
+    assert world.fake.ledger.payments() == before
+
+
+@each_call
+@pytest.mark.parametrize("fault", ["gateway_5xx", "gateway_html"])
+async def test_what_is_no_answer_is_unavailable(world: World, call: Call, fault: str) -> None:
+    payment_id = subject_of(call, world)
+    world.faults(Fault(fault))
+    with pytest.raises(GatewayUnavailableError):
+        await call(world.gateway, payment_id)
+
+
+@pytest.mark.parametrize("call", READ)
+async def test_an_answer_cut_short_is_unavailable(world: World, call: Call) -> None:
+    payment_id = subject_of(call, world)
+    world.faults(Fault("gateway_truncated"))
+    with pytest.raises(GatewayUnavailableError):
+        await call(world.gateway, payment_id)
+
+
+@each_call
+async def test_an_answer_that_takes_too_long_is_unavailable(world: World, call: Call) -> None:
+    payment_id = subject_of(call, world)
+    world.faults(Fault("gateway_slow", seconds=60))
+    with pytest.raises(GatewayUnavailableError):
+        await call(world.connect(SECRET, HURRIED), payment_id)
+
+
+@each_call
+async def test_the_same_call_succeeds_once_the_faults_are_over(world: World, call: Call) -> None:
+    payment_id = subject_of(call, world)
+    await call(world.gateway, payment_id)
+
+
+# --- get ---
+
+
+async def test_get_is_the_gateways_record(world: World) -> None:
+    payment_id = world.paid(2_599, currency="USD")
+    record = world.fake.ledger.find(payment_id)
+    assert await world.gateway.get(payment_id) == Payment(
+        id=payment_id,
+        status=PaymentStatus.PAID,
+        said="PAID",
+        total=Money(2_599, "USD"),
+        cancelled=Money(0, "USD"),
+        store_id=STORE,
+        channel_type="LIVE",
+        attempt=record.transaction_id,
+        changed_at=record.status_changed_at,
+        updated_at=record.updated_at,
+    )
+
+
+async def test_get_tells_every_status(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    buyer, gateway = world.fake.buyer, world.gateway
+    said = []
+    for happens in (
+        lambda: buyer.open(payment_id, purchase()),
+        lambda: buyer.pend(payment_id),
+        lambda: buyer.fail(payment_id),
+        lambda: buyer.issue_account(payment_id),
+        lambda: buyer.deposit(payment_id),
+        lambda: buyer.cancel_in_console(payment_id, 1_000),
+        lambda: buyer.cancel_in_console(payment_id),
+    ):
+        happens()
+        payment = await seen(gateway, payment_id)
+        assert payment.status.value == payment.said
+        said.append((payment.said, payment.cancelled.minor))
+    assert said == [
+        ("READY", 0),
+        ("PAY_PENDING", 0),
+        ("FAILED", 0),
+        ("VIRTUAL_ACCOUNT_ISSUED", 0),
+        ("PAID", 0),
+        ("PARTIAL_CANCELLED", 1_000),
+        ("CANCELLED", 71_000),
+    ]
+
+
+async def test_get_tells_when_a_deposit_is_due(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    world.fake.buyer.issue_account(payment_id, purchase())
+    account = world.fake.ledger.find(payment_id).account
+    assert account is not None
+    assert (await seen(world.gateway, payment_id)).deposit_due == account.due
+    world.fake.buyer.deposit(payment_id)
+    assert (await seen(world.gateway, payment_id)).deposit_due is None
+
+
+async def test_get_finds_a_payment_whichever_of_our_stores_it_was_made_in(world: World) -> None:
+    payment_id = world.paid(store=OTHER_STORE)
+    assert (await seen(world.gateway, payment_id)).store_id == OTHER_STORE
+
+
+async def test_get_is_none_for_a_payment_the_gateway_does_not_know(world: World) -> None:
+    assert await world.gateway.get(PaymentId("f" * 32)) is None
+
+
+async def test_an_unknown_status_is_unknown_and_its_word_is_kept(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("unknown_status"))
+    payment = await seen(world.gateway, payment_id)
+    assert (payment.status, payment.said) == (PaymentStatus.UNKNOWN, "ON_HOLD")
+
+
+async def test_a_payment_tried_again_has_another_attempt_and_a_later_change(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    world.fake.buyer.fail(payment_id, purchase())
+    first = await seen(world.gateway, payment_id)
+    world.fake.buyer.pay(payment_id)
+    second = await seen(world.gateway, payment_id)
+    assert first.attempt != second.attempt
+    assert first.changed_at is not None
+    assert second.changed_at is not None
+    assert first.changed_at < second.changed_at
+
+
+# --- cancel ---
+
+
+async def test_cancel_gives_back_the_amount(world: World) -> None:
+    payment_id = world.paid()
+    cancellation = await world.gateway.cancel(refund_of(payment_id, 30_000))
+    assert (cancellation.status, cancellation.amount) == (CancellationStatus.SUCCEEDED, Money(30_000, "KRW"))
+    assert world.net(payment_id) == 41_000
+
+
+async def test_cancel_gives_back_everything_that_is_left(world: World) -> None:
+    payment_id = world.paid()
+    await world.gateway.cancel(refund_of(payment_id, 30_000))
+    await world.gateway.cancel(refund_of(payment_id, 41_000, left=41_000))
+    assert world.net(payment_id) == 0
+    assert (await seen(world.gateway, payment_id)).status is PaymentStatus.CANCELLED
+
+
+async def test_a_cancellation_carries_its_refund_in_the_answer_and_in_the_record(world: World) -> None:
+    payment_id = world.paid()
+    asked = refund_of(payment_id, 30_000)
+    answered = await world.gateway.cancel(asked)
+    assert answered.carries(asked.refund_id)
+    assert (await seen(world.gateway, payment_id)).cancellation(asked.refund_id) == answered
+
+
+async def test_cancel_reaches_a_payment_of_another_store(world: World) -> None:
+    payment_id = world.paid(store=OTHER_STORE)
+    await world.gateway.cancel(refund_of(payment_id, 71_000, store=OTHER_STORE))
+    assert world.net(payment_id) == 0
+
+
+async def test_the_answer_may_say_failed(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("cancel_failed"))
+    asked = refund_of(payment_id, 71_000)
+    cancellation = await world.gateway.cancel(asked)
+    payment = await seen(world.gateway, payment_id)
+    assert cancellation.status is CancellationStatus.FAILED
+    assert payment.cancellation(asked.refund_id) == cancellation
+    assert (payment.status, world.net(payment_id)) == (PaymentStatus.PAID, 71_000)
+
+
+@pytest.mark.parametrize(
+    ("fault", "end", "left"),
+    [
+        ("cancel_requested", CancellationStatus.SUCCEEDED, 41_000),
+        ("cancel_requested_then_failed", CancellationStatus.FAILED, 71_000),
+    ],
+)
+async def test_the_answer_may_say_requested_and_the_record_tells_how_it_ended(
+    world: World, fault: str, end: CancellationStatus, left: int
+) -> None:
+    payment_id = world.paid()
+    world.faults(Fault(fault, seconds=60))
+    asked = refund_of(payment_id, 30_000)
+    assert (await world.gateway.cancel(asked)).status is CancellationStatus.REQUESTED
+    waiting = await seen(world.gateway, payment_id)
+    assert (waiting.status, waiting.cancelled.minor) == (PaymentStatus.PAID, 0)
+    world.fake.clock.set(advance=60)
+    ended = (await seen(world.gateway, payment_id)).cancellation(asked.refund_id)
+    assert ended is not None
+    assert (ended.status, world.net(payment_id)) == (end, left)
+
+
+async def test_the_same_refund_again_changes_nothing_and_gives_the_same_answer(world: World) -> None:
+    payment_id = world.paid()
+    asked = refund_of(payment_id, 30_000)
+    first = await world.gateway.cancel(asked)
+    assert await world.gateway.cancel(asked) == first
+    assert world.net(payment_id) == 41_000
+
+
+async def test_a_refund_whose_answer_was_lost_is_not_carried_out_twice(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("cancel_answer_lost", times=1))
+    asked = refund_of(payment_id, 30_000)
+    with pytest.raises(GatewayUnavailableError):
+        await world.gateway.cancel(asked)
+    assert world.net(payment_id) == 41_000
+    assert (await world.gateway.cancel(asked)).carries(asked.refund_id)
+    assert world.net(payment_id) == 41_000
+
+
+async def test_a_refund_that_never_arrived_can_be_asked_for_again(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("gateway_5xx", times=1))
+    asked = refund_of(payment_id, 30_000)
+    with pytest.raises(GatewayUnavailableError):
+        await world.gateway.cancel(asked)
+    await world.gateway.cancel(asked)
+    assert world.net(payment_id) == 41_000
+
+
+async def test_a_refund_whose_caller_gave_up_is_finished_all_the_same(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("gateway_slow", seconds=2 * HURRIED, times=1))
+    with pytest.raises(GatewayUnavailableError):
+        await world.connect(SECRET, HURRIED).cancel(refund_of(payment_id, 30_000))
+    await until(lambda: world.net(payment_id) == 41_000)
+
+
+async def test_beyond_the_gateways_memory_what_is_left_still_guards_the_money(world: World) -> None:
+    payment_id = world.paid()
+    asked = refund_of(payment_id, 30_000)
+    await world.gateway.cancel(asked)
+    world.fake.clock.set(advance=timedelta(hours=3).total_seconds())
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(asked)
+    assert refused.value.code == "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"
+    assert world.net(payment_id) == 41_000
+
+
+async def test_two_refunds_of_the_same_amount_are_two(world: World) -> None:
+    payment_id = world.paid()
+    await world.gateway.cancel(refund_of(payment_id, 30_000))
+    await world.gateway.cancel(refund_of(payment_id, 30_000, left=41_000))
+    assert world.net(payment_id) == 11_000
+
+
+@pytest.mark.parametrize(("left", "amount"), [(70_999, 30_000), (71_001, 30_000), (41_000, 41_000)])
+async def test_cancel_is_refused_when_something_else_is_left(world: World, left: int, amount: int) -> None:
+    payment_id = world.paid()
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(payment_id, amount, left=left))
+    assert refused.value.code == "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"
+    assert world.net(payment_id) == 71_000
+
+
+async def test_cancel_is_refused_beyond_what_is_left(world: World) -> None:
+    payment_id = world.paid()
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(payment_id, 71_001))
+    assert refused.value.code == "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT"
+
+
+async def test_cancel_is_refused_for_what_was_never_paid(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    world.fake.buyer.open(payment_id, purchase())
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(payment_id, 71_000))
+    assert refused.value.code == "PAYMENT_NOT_PAID"
+
+
+async def test_cancel_is_refused_where_everything_went_back(world: World) -> None:
+    payment_id = world.paid()
+    world.fake.buyer.cancel_in_console(payment_id)
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(payment_id, 71_000))
+    assert refused.value.code == "PAYMENT_ALREADY_CANCELLED"
+
+
+async def test_cancel_is_refused_for_a_payment_the_gateway_does_not_know(world: World) -> None:
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(PaymentId("f" * 32), 71_000))
+    assert refused.value.code == "PAYMENT_NOT_FOUND"
+
+
+async def test_cancel_is_busy_while_the_same_refund_is_worked_on(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("gateway_slow", seconds=0.5, times=1))
+    asked = refund_of(payment_id, 30_000)
+    first = asyncio.create_task(world.gateway.cancel(asked))
+    await until(lambda: world.fake.faults.on()[0][1] == 1)
+    with pytest.raises(GatewayBusyError):
+        await world.gateway.cancel(asked)
+    answer = await first
+    assert await world.gateway.cancel(asked) == answer
+    assert world.net(payment_id) == 41_000
+
+
+async def test_of_twenty_at_once_for_the_whole_sum_one_is_carried_out(world: World) -> None:
+    payment_id = world.paid()
+    gateway = world.gateway
+
+    async def attempt() -> Cancellation | GatewayError:
+        try:
+            return await gateway.cancel(refund_of(payment_id, 71_000))
+        except GatewayError as error:
+            return error
+
+    outcomes = await asyncio.gather(*(attempt() for _ in range(20)))
+    assert len([o for o in outcomes if isinstance(o, Cancellation)]) == 1
+    assert len([o for o in outcomes if isinstance(o, GatewayRefusedError)]) == 19
+    assert world.net(payment_id) == 0
+
+
+# --- pre_register ---
+
+
+async def test_pre_register_tells_the_gateway_which_sum_the_payment_must_have(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    await world.gateway.pre_register(payment_id, Money(71_000, "KRW"))
+    assert world.fake.ledger.registered(payment_id) == (71_000, "KRW")
+
+
+async def test_pre_register_is_refused_once_it_is_paid(world: World) -> None:
+    payment_id = world.paid()
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.pre_register(payment_id, Money(71_000, "KRW"))
+    assert refused.value.code == "ALREADY_PAID"
+
+
+# --- close_virtual_account ---
+
+
+@pytest.mark.parametrize("store", [STORE, None])
+async def test_a_closed_account_takes_no_deposit(world: World, store: str | None) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    world.fake.buyer.issue_account(payment_id, purchase())
+    await world.gateway.close_virtual_account(payment_id, store)
+    assert (await seen(world.gateway, payment_id)).status is PaymentStatus.FAILED
+
+
+async def test_close_virtual_account_is_refused_if_none_is_waiting(world: World) -> None:
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.close_virtual_account(world.paid(), STORE)
+    assert refused.value.code == "PAYMENT_NOT_WAITING_FOR_DEPOSIT"
+
+
+# --- changed_since ---
+
+
+async def test_changes_come_the_earliest_first(world: World) -> None:
+    first, second, third = world.paid(), world.paid(), world.paid()
+    world.fake.buyer.cancel_in_console(first)
+    changed = await all_changed(world.gateway)
+    assert [payment.id for payment in changed] == [second, third, first]
+
+
+async def test_changes_are_told_from_the_first_moment_to_the_last(world: World) -> None:
+    ids = [world.paid() for _ in range(4)]
+    at = [world.fake.ledger.find(payment_id).status_changed_at for payment_id in ids]
+    changed = await all_changed(world.gateway, at[1], at[2])
+    assert [payment.id for payment in changed] == ids[1:3]
+
+
+async def test_a_change_is_the_whole_record(world: World) -> None:
+    payment_id = world.paid()
+    world.fake.buyer.cancel_in_console(payment_id, 1_000)
+    assert await all_changed(world.gateway) == [await world.gateway.get(payment_id)]
+
+
+async def test_changes_of_other_stores_are_not_ours(world: World) -> None:
+    world.paid(store=OTHER_STORE)
+    ours = world.paid()
+    assert [payment.id for payment in await all_changed(world.gateway)] == [ours]
+
+
+async def test_every_change_is_told_however_many_there_are(world: World) -> None:
+    ids = [world.paid() for _ in range(250)]
+    assert [payment.id for payment in await all_changed(world.gateway)] == ids
+
+
+async def test_a_payment_that_changes_while_changes_are_read_hides_no_other(world: World) -> None:
+    ids = [world.paid() for _ in range(250)]
+    told: list[str] = []
+    async for payment in world.gateway.changed_since(AGES_AGO, FAR_OFF):
+        if not told:
+            world.fake.buyer.cancel_in_console(ids[0])
+            world.fake.buyer.cancel_in_console(ids[1])
+        told.append(payment.id)
+    assert set(told) == set(ids)
+
+
+async def test_a_change_to_an_unknown_status_is_told_among_the_others(world: World) -> None:
+    first, second = world.paid(), world.paid()
+    world.faults(Fault("unknown_status", match=first))
+    changed = await all_changed(world.gateway)
+    assert [(p.id, p.status, p.said) for p in changed] == [
+        (first, PaymentStatus.UNKNOWN, "ON_HOLD"),
+        (second, PaymentStatus.PAID, "PAID"),
+    ]
