@@ -148,10 +148,13 @@ class PortOneGateway(PaymentGateway):
                 yield payment
             if not fresh and len(page) < _PAGE_SIZE:
                 return
-            before = start
-            start = max([start, *(at - _OVERLAP for _, at in page if at is not None)])
-            number = 0 if start > before else number + 1
-            seen = {(name, at) for name, at in seen | page.keys() if at is None or at >= start}
+            seen |= page.keys()
+            last = max((at for _, at in page if at is not None), default=start)
+            if last - _OVERLAP > start:
+                start, number = last - _OVERLAP, 0
+                seen = {(name, at) for name, at in seen if at is None or at >= start}
+            else:
+                number += 1
         raise GatewayUnavailableError("more payments changed at one instant than the gateway lets one page through")
 
     async def _page(self, start: datetime, until: datetime, number: int) -> list[Payment]:

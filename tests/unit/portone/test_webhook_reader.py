@@ -450,6 +450,7 @@ def test_a_time_that_cannot_be_read_is_none(timestamp: bytes) -> None:
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         b"payment_id=p",
         b"payment_id=p&status",
+        b"payment_id=p&status=Paid&rubbish",
         b"payment_id=%FF&status=Paid",
         b"payment_id=\xff&status=Paid",
         b"&".join(b"a%d=1" % i for i in range(40)) + b"&status=Paid",
