@@ -34,6 +34,7 @@ class Edge:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        structlog.contextvars.clear_contextvars()  # whoever drives us may do so from one task
         started = perf_counter()
         status = 0
 

@@ -28,7 +28,7 @@ _HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 _HEARTBEAT = b":\n\n"  # a comment: an event without data would reach the page as an empty message
-_SEND_MOST = 10.0  # seconds that a client may leave what was sent unread, once the buffers are full
+_PATIENCE = 10.0  # seconds that a client may leave what was sent unread, once the buffers are full
 
 Events = AsyncGenerator[OrderEvent | None, None]
 
@@ -36,14 +36,15 @@ Events = AsyncGenerator[OrderEvent | None, None]
 class EventStream:
     """Sends ``events``; whatever the first of them raises is raised before anything is sent."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, *, patience: float = _PATIENCE) -> None:
         self._events = events
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Send until the events end, the client leaves, or reads nothing for too long."""
         async with aclosing(self._events) as events:
             first = await anext(events)
-            sending = asyncio.create_task(_send_all(first, events, send))
+            sending = asyncio.create_task(self._send_all(first, events, send))
             leaving = asyncio.create_task(_until_left(receive))
             try:
                 await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -52,27 +53,25 @@ class EventStream:
                 leaving.cancel()
                 await asyncio.gather(sending, leaving, return_exceptions=True)
 
+    async def _send_all(self, first: OrderEvent | None, events: Events, send: Send) -> None:
+        start: HTTPResponseStartEvent = {"type": "http.response.start", "status": 200, "headers": list(_HEADERS)}
+        await send(start)
+        try:
+            await self._send(send, b"retry: %d\n%b" % (RETRY_MS, frame(first)))
+            async for event in events:
+                await self._send(send, frame(event))
+        except StoreUnavailableError:
+            pass  # the client comes back, and resumes
+        except TimeoutError:
+            return  # it reads nothing: without an end, the server drops the connection
+        except Exception as error:  # noqa: BLE001 - the answer has begun, so nobody else can handle it
+            log_unforeseen(error)
+        await self._send(send, b"", more=False)
 
-async def _send_all(first: OrderEvent | None, events: Events, send: Send) -> None:
-    start: HTTPResponseStartEvent = {"type": "http.response.start", "status": 200, "headers": list(_HEADERS)}
-    await send(start)
-    await _send(send, b"retry: %d\n%b" % (RETRY_MS, frame(first)))
-    try:
-        async for event in events:
-            await _send(send, frame(event))
-    except StoreUnavailableError:
-        pass  # the client comes back, and resumes
-    except TimeoutError:
-        return  # it reads nothing: without an end, the server drops the connection
-    except Exception as error:  # noqa: BLE001 - the answer has begun, so nobody else can handle it
-        log_unforeseen(error)
-    await _send(send, b"", more=False)
-
-
-async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
-    message: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": more}
-    async with asyncio.timeout(_SEND_MOST):
-        await send(message)
+    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        message: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": more}
+        async with asyncio.timeout(self._patience):
+            await send(message)
 
 
 async def _until_left(receive: Receive) -> None:
