@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
-from adapters.http.app import HttpSettings, create_app
 
+from adapters.http.app import HttpSettings, create_app
 from adapters.persistence.sql import migrate
 from application.errors import StoreUnavailableError
 from bootstrap.container import Container

@@ -24,7 +24,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket]) -> None:
         super().__init__(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]  # one protocol, typed twice
+                app,
                 log_config=None,
                 access_log=False,
                 lifespan="on",

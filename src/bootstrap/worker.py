@@ -17,13 +17,15 @@ _GRACE = 1.5  # seconds that a look may still take once the worker is stopped
 _log = structlog.get_logger("gyeolje.worker")
 
 
-async def work(look_at_due_orders: LookAtDueOrders, stopping: asyncio.Event) -> None:
+async def work(
+    look_at_due_orders: LookAtDueOrders, stopping: asyncio.Event, *, idle: float = _IDLE, troubled: float = _TROUBLED
+) -> None:
     """Look at due orders until ``stopping`` is set; looks that are under way then get a moment to finish.
 
     One that does not finish is cancelled, which loses nothing: its order is due again when its lease ends.
     """
     while not stopping.is_set():
-        looking = asyncio.create_task(_look_once(look_at_due_orders))
+        looking = asyncio.create_task(_look_once(look_at_due_orders, idle, troubled))
         await _either(looking, stopping)
         if not looking.done():
             await asyncio.wait((looking,), timeout=_GRACE)
@@ -35,13 +37,13 @@ async def work(look_at_due_orders: LookAtDueOrders, stopping: asyncio.Event) -> 
                     await asyncio.wait_for(stopping.wait(), pause)
 
 
-async def _look_once(look_at_due_orders: LookAtDueOrders) -> float:
+async def _look_once(look_at_due_orders: LookAtDueOrders, idle: float, troubled: float) -> float:
     """Look at what is due; how many seconds to wait before the next time."""
     try:
         looked = await look_at_due_orders()
     except StoreUnavailableError as error:
         _log.warning("could not lease due orders", error=str(error))
-        return _TROUBLED
+        return troubled
     for look in looked:
         if look.error is not None:
             _log.error("a look broke", order=look.order_id, exc_info=look.error)
@@ -49,7 +51,7 @@ async def _look_once(look_at_due_orders: LookAtDueOrders) -> float:
             _log.warning("a look failed and will be repeated", order=look.order_id, why=look.failure)
         else:
             _log.info("looked", order=look.order_id)
-    return 0.0 if looked else _IDLE
+    return 0.0 if looked else idle
 
 
 async def _either(task: asyncio.Task[float], stopping: asyncio.Event) -> None:

@@ -1,0 +1,168 @@
+"""The use cases on memory adapters and the in-process fake, with a clock that only the test moves."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from adapters.notify.in_process import InProcessNotifier
+from adapters.persistence.memory import MemoryStore
+from adapters.portone.fake import FakePortOne, FakePortOneSettings
+from adapters.portone.fake.clock import FakeClock
+from adapters.portone.fake.faults import Fault
+from adapters.portone.fake.ledger import Purchase
+from adapters.portone.window import PortOneWindow
+from application.cancel_order import CancelOrder
+from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
+from application.look_at_due_orders import LookAtDueOrders, Looked
+from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
+from application.ports import Customer
+from application.read_order import OrderRecord, ReadOrder, ShowOrder
+from application.refund_order import CarryOutRefunds, RefundOrder
+from application.settle_order import SettleOrder
+from application.verify_payment import VerifyPayment
+from domain.catalog import Product
+from domain.ids import ProductId, WebhookId
+from domain.money import Money
+from domain.payment import PaymentStatus, Shop
+from domain.webhook_event import WebhookEvent
+
+STORE, CHANNEL, SECRET = "store-1", "channel-key-1", "an-api-secret"
+TTL = timedelta(minutes=15)
+PAID = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
+
+
+class World:
+    """A shop with one seat and endless programmes, its buyers, and its PortOne."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
+        self._ids = itertools.count(1)
+        settings = FakePortOneSettings(api_secret=SECRET, store_id=STORE, webhook_secret="c2VjcmV0c2VjcmV0c2VjcmV0")
+        self.fake = FakePortOne(settings, clock=FakeClock(now=self.now, monotonic=self.seconds, speed=1.0))
+        self.store = MemoryStore()
+        self.notifier = InProcessNotifier()
+        gateway = self.fake.gateway(patience=0.05)
+        self.gateway = gateway
+        shop = Shop(store_id=STORE, channel_type="LIVE")
+        window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
+        settle = SettleOrder(self.store, self.notifier, self.now, self.new_id, shop)
+        self.read_order = ReadOrder(self.store)
+        self.show_order = ShowOrder(self.store)
+        self.place_order = PlaceOrder(
+            store=self.store, gateway=gateway, window=window, clock=self.now, new_id=self.new_id, ttl=TTL
+        )
+        self.verify_payment = VerifyPayment(self.read_order, gateway, settle, self.now)
+        self.cancel_order = CancelOrder(self.read_order, gateway, settle)
+        self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, settle, self.now, budget=0.05)
+        self.refund_order = RefundOrder(self.store, self.notifier, self.now, self.new_id)
+        self.look_at_due_orders = LookAtDueOrders(
+            store=self.store,
+            gateway=gateway,
+            settle=settle,
+            carry_out_refunds=CarryOutRefunds(self.store, gateway, settle),
+            clock=self.now,
+        )
+
+    def now(self) -> datetime:
+        return self._now
+
+    def seconds(self) -> float:
+        return self._now.timestamp()
+
+    def new_id(self) -> str:
+        return f"{next(self._ids):032x}"
+
+    def pass_time(self, **amount: float) -> None:
+        self._now += timedelta(**amount)
+
+    async def stock(self) -> None:
+        async with self.store.writing() as unit:
+            await unit.catalog.put(Product(id=ProductId("seat"), name="VIP 1열 1번", price=won(355_000), available=1))
+            await unit.catalog.put(Product(id=ProductId("programme"), name="프로그램 북", price=won(20_000)))
+            await unit.catalog.put(Product(id=ProductId("poster"), name="poster", price=Money(999, "USD"), available=9))
+            await unit.catalog.put(Product(id=ProductId("free"), name="a smile", price=won(0)))
+            await unit.commit()
+
+    async def available(self, product: str) -> int | None:
+        async with self.store.reading() as unit:
+            return next(p.available for p in await unit.catalog.products() if p.id == product)
+
+    async def place(self, *items: tuple[str, int], key: str | None = None, customer: Customer | None = None) -> Placed:
+        wanted = tuple((ProductId(product), quantity) for product, quantity in items or (("seat", 1),))
+        return await self.place_order(PlaceOrderCommand(items=wanted, customer=customer, idempotency_key=key))
+
+    def purchase(self, placed: Placed, **changed: Any) -> Purchase:
+        asked = placed.checkout
+        honest: dict[str, Any] = {
+            "store_id": asked.store_id,
+            "channel_key": asked.channel_key,
+            "order_name": asked.order_name,
+            "total": asked.total_amount,
+            "currency": asked.currency,
+        }
+        return Purchase(**(honest | changed))
+
+    def pay(self, placed: Placed, **changed: Any) -> None:
+        self.fake.buyer.pay(placed.order.payment_id, self.purchase(placed, **changed))
+
+    def faults(self, *faults: Fault) -> None:
+        self.fake.faults.put(faults)
+
+    def event(
+        self, placed: Placed, kind: str = "Transaction.Paid", *, webhook_id: str | None = None, implies: Any = PAID
+    ) -> WebhookEvent:
+        return WebhookEvent(
+            id=WebhookId(webhook_id or self.new_id()),
+            type=kind,
+            payment_id=placed.order.payment_id,
+            store_id=STORE,
+            occurred_at=self.now(),
+            implies=implies,
+        )
+
+    async def webhook(self, placed: Placed, kind: str = "Transaction.Paid", **more: Any) -> WebhookOutcome:
+        return await self.handle_webhook_event(self.event(placed, kind, **more))
+
+    async def look(self, **later: float) -> list[Looked]:
+        self.pass_time(**later)
+        return list(await self.look_at_due_orders())
+
+    async def rest(self, placed: Placed, *, within: int = 60) -> OrderRecord:
+        """Let time pass from look to look until the order is at rest."""
+        for _ in range(within):
+            record = await self.record(placed)
+            if record.order.look_at is None:
+                return record
+            self._now = max(self._now, record.order.look_at)
+            await self.look()
+        raise AssertionError(f"not at rest after {within} looks")
+
+    async def record(self, placed: Placed) -> OrderRecord:
+        return await self.show_order(placed.order.id)
+
+    async def kinds(self, placed: Placed) -> list[str]:
+        return [entry.kind.value for entry in (await self.record(placed)).history]
+
+    def net(self, placed: Placed) -> int:
+        return self.fake.ledger.balance(placed.order.payment_id).net
+
+
+def won(minor: int) -> Money:
+    return Money(minor, "KRW")
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.stock()
+    return world
+
+
+@pytest.fixture
+def fresh_keys() -> Iterator[str]:
+    return (f"a-key-nobody-guesses-{number}" for number in itertools.count())

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from adapters.portone.fake.faults import Fault
+from application.errors import (
+    IdempotencyKeyReusedError,
+    OrderNotPlaceableError,
+    ProductNotFoundError,
+    SoldOutError,
+)
+from application.ports import Customer
+from domain.lifecycle import OrderStatus
+from domain.money import Money
+
+KEY = "0b3b6d4e-5e0a-4f43-9d9e-6b1d0a8a1f00"
+
+
+async def test_the_server_prices_the_order_and_the_checkout_is_that_price(world: Any) -> None:
+    placed = await world.place(("seat", 1), ("programme", 2))
+    assert placed.order.price == Money(395_000, "KRW")
+    assert placed.order.name == "VIP 1열 1번 외 1건"
+    assert placed.checkout.total_amount == 395_000
+    assert placed.checkout.currency == "KRW"
+    assert placed.checkout.payment_id == placed.order.payment_id
+    assert placed.order.status is OrderStatus.PENDING
+    assert world.fake.ledger.registered(placed.order.payment_id) == (395_000, "KRW")
+
+
+async def test_one_product_named_twice_is_one_line(world: Any) -> None:
+    placed = await world.place(("programme", 1), ("programme", 2))
+    assert [(line.product_id, line.quantity) for line in placed.order.lines] == [("programme", 3)]
+
+
+async def test_placing_holds_the_stock_and_the_last_one_is_sold_once(world: Any) -> None:
+    results = await asyncio.gather(*(world.place() for _ in range(20)), return_exceptions=True)
+    assert sum(isinstance(result, SoldOutError) for result in results) == 19
+    assert await world.available("seat") == 0
+
+
+async def test_nothing_is_held_where_one_of_several_products_is_missing(world: Any) -> None:
+    with pytest.raises(ProductNotFoundError):
+        await world.place(("seat", 1), ("no such thing", 1))
+    assert await world.available("seat") == 1
+
+
+async def test_two_currencies_cannot_be_one_order(world: Any) -> None:
+    with pytest.raises(OrderNotPlaceableError, match="different currencies"):
+        await world.place(("seat", 1), ("poster", 1))
+    assert await world.available("poster") == 9
+
+
+async def test_what_costs_nothing_cannot_be_paid(world: Any) -> None:
+    with pytest.raises(OrderNotPlaceableError, match="nothing to pay"):
+        await world.place(("free", 1))
+
+
+async def test_the_same_key_and_request_is_the_same_order_and_token(world: Any) -> None:
+    first = await world.place(key=KEY)
+    again = await world.place(key=KEY)
+    assert again.replayed
+    assert not first.replayed
+    assert (again.order, again.token, again.checkout) == (first.order, first.token, first.checkout)
+    assert await world.available("seat") == 0
+
+
+async def test_a_key_used_by_twenty_clicks_at_once_places_one_order(world: Any) -> None:
+    placed = await asyncio.gather(*(world.place(key=KEY) for _ in range(20)))
+    assert {(p.order.id, p.token) for p in placed} == {(placed[0].order.id, placed[0].token)}
+    assert sum(not p.replayed for p in placed) == 1
+
+
+@pytest.mark.parametrize("change", [{"items": ("seat", 2)}, {"items": ("programme", 1)}, {"customer": "A"}])
+async def test_the_same_key_with_another_request_is_refused(world: Any, change: dict[str, Any]) -> None:
+    await world.place(key=KEY)
+    customer = Customer(name=change["customer"]) if "customer" in change else None
+    with pytest.raises(IdempotencyKeyReusedError):
+        await world.place(change.get("items", ("seat", 1)), key=KEY, customer=customer)
+
+
+async def test_without_a_key_every_request_is_an_order_with_a_token_of_its_own(world: Any) -> None:
+    first, second = await world.place(("programme", 1)), await world.place(("programme", 1))
+    assert first.order.id != second.order.id
+    assert first.token != second.token
+    assert first.order.admits(first.token)
+    assert not first.order.admits(second.token)
+
+
+async def test_the_customer_reaches_the_payment_window_and_nothing_that_is_kept(world: Any) -> None:
+    customer = Customer(name="홍길동", email="hong@example.com", phone="01012345678")
+    placed = await world.place(customer=customer, key=KEY)
+    assert placed.checkout.customer == {
+        "fullName": "홍길동",
+        "email": "hong@example.com",
+        "phoneNumber": "01012345678",
+    }
+    kept = repr(world.store._kept)
+    assert "01012345678" not in kept
+    assert "hong@example.com" not in kept
+    assert KEY not in kept
+    assert placed.token not in kept
+
+
+@pytest.mark.parametrize("fault", ["gateway_5xx", "gateway_html", "gateway_truncated"])
+async def test_a_gateway_in_trouble_does_not_keep_an_order_from_being_placed(world: Any, fault: str) -> None:
+    world.faults(Fault(name=fault))
+    assert (await world.place()).order.status is OrderStatus.PENDING

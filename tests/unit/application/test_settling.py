@@ -1,0 +1,418 @@
+"""Webhook, return, timer and refund on one order: whichever comes, in whichever order, the end is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapters.portone.fake.faults import Fault
+from application.errors import GatewayUnavailableError, OrderNotFoundError
+from application.handle_webhook_event import WebhookOutcome
+from application.refund_order import RefundOrderCommand
+from domain.errors import OrderNotCancellableError, RefundNotPossibleError
+from domain.ids import OrderId
+from domain.lifecycle import CancelReason, OrderStatus
+from domain.money import Money
+from domain.refund import RefundStatus
+
+COMPLETED, CANCELLED, PENDING = OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.PENDING
+
+
+async def test_a_webhook_for_a_paid_order_completes_it(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    assert await world.webhook(placed) is WebhookOutcome.SETTLED
+    record = await world.record(placed)
+    assert record.order.status is COMPLETED
+    assert record.order.look_at is None
+    assert await world.kinds(placed) == ["placed", "payment_observed", "completed"]
+
+
+async def test_the_same_webhook_again_is_a_duplicate_and_changes_nothing(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    event = world.event(placed)
+    await world.handle_webhook_event(event)
+    before = await world.record(placed)
+    assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+    assert await world.record(placed) == before
+
+
+async def test_a_hundred_copies_at_once_settle_once(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    event = world.event(placed)
+    outcomes = await asyncio.gather(*(world.handle_webhook_event(event) for _ in range(100)))
+    assert sorted(outcomes).count(WebhookOutcome.SETTLED) == 1
+    assert outcomes.count(WebhookOutcome.DUPLICATE) == 99
+    assert (await world.kinds(placed)).count("completed") == 1
+
+
+async def test_a_webhook_about_nothing_of_ours_is_kept_and_ignored(world: Any) -> None:
+    placed = await world.place()
+    elsewhere = world.event(placed)
+    for event in (replace(elsewhere, payment_id=None), replace(elsewhere, id="other", payment_id="not-ours")):
+        assert await world.handle_webhook_event(event) is WebhookOutcome.IGNORED
+        assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+
+
+async def test_a_webhook_says_paid_and_the_record_lags_so_it_is_looked_at_soon(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.open(placed.order.payment_id, world.purchase(placed))
+    assert await world.webhook(placed) is WebhookOutcome.SETTLED
+    order = (await world.record(placed)).order
+    assert order.status is PENDING
+    assert order.look_at is not None
+    assert (order.look_at - world.now()).total_seconds() <= 3
+    world.pay(placed)
+    await world.look(seconds=3)
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+@pytest.mark.parametrize("fault", ["gateway_5xx", "gateway_html", "gateway_truncated", "gateway_slow"])
+async def test_a_webhook_that_meets_a_gateway_in_trouble_is_stored_and_looked_at_at_once(
+    world: Any, fault: str
+) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    world.faults(Fault(name=fault))
+    event = world.event(placed)
+    assert await world.handle_webhook_event(event) is WebhookOutcome.STORED
+    assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+    order = (await world.record(placed)).order
+    assert (order.status, order.look_at) == (PENDING, world.now())
+    world.faults()
+    await world.look()
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+async def test_a_lost_webhook_is_made_up_for_by_a_look(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    await world.look(seconds=40)
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+async def test_a_declined_payment_leaves_the_order_open_and_a_second_try_completes_it(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.fail(placed.order.payment_id, world.purchase(placed))
+    await world.webhook(placed, "Transaction.Failed", implies=frozenset())
+    assert (await world.record(placed)).order.status is PENDING
+    world.pay(placed)
+    await world.webhook(placed)
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+async def test_an_unpaid_order_expires_after_asking_and_gives_its_seat_back(world: Any) -> None:
+    placed = await world.place()
+    await world.look(minutes=16)
+    record = await world.record(placed)
+    assert (record.order.status, record.order.reason) == (CANCELLED, CancelReason.EXPIRED)
+    assert await world.available("seat") == 1
+    await world.rest(placed)
+
+
+async def test_an_order_does_not_expire_while_the_gateway_cannot_be_asked(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    world.faults(Fault(name="gateway_5xx"))
+    for _ in range(8):
+        await world.look(minutes=10)
+    order = (await world.record(placed)).order
+    assert order.status is PENDING
+    assert order.attention is not None
+    world.faults()
+    record = await world.rest(placed)
+    assert record.order.status is COMPLETED
+    assert record.order.attention is None
+
+
+@pytest.mark.parametrize("answer", ["honest", "cancel_answer_lost", "cancel_failed", "cancel_requested"])
+async def test_late_money_goes_back_in_full_whatever_the_gateway_answers(world: Any, answer: str) -> None:
+    placed = await world.place()
+    await world.look(minutes=16)
+    world.pay(placed)
+    if answer != "honest":
+        world.faults(Fault(name=answer, times=1))
+    await world.webhook(placed)
+    record = await world.rest(placed)
+    assert (record.order.status, record.order.reason) == (CANCELLED, CancelReason.EXPIRED)
+    assert world.net(placed) == 0
+    assert record.order.refunded == Money(355_000, "KRW")
+    ends = [refund.status for refund in record.refunds]
+    assert ends.count(RefundStatus.SUCCEEDED) == 1
+    assert len(ends) == (2 if answer == "cancel_failed" else 1)
+    assert await world.available("seat") == 1
+
+
+@pytest.mark.parametrize(
+    ("tampered", "differs"),
+    [
+        ({"total": 1_000}, ["amount"]),
+        ({"currency": "USD"}, ["currency"]),
+        ({"store_id": "store-2"}, ["store"]),
+        ({"channel_type": "TEST"}, ["channel"]),
+        ({"total": 1, "currency": "JPY", "channel_type": "TEST"}, ["channel", "amount", "currency"]),
+    ],
+)
+async def test_a_payment_that_is_not_what_was_ordered_is_given_back_and_named(
+    world: Any, tampered: dict[str, Any], differs: list[str]
+) -> None:
+    placed = await world.place()
+    world.pay(placed, **tampered)
+    await world.webhook(placed)
+    record = await world.rest(placed)
+    assert (record.order.status, record.order.reason) == (CANCELLED, CancelReason.MISMATCH)
+    assert world.net(placed) == 0
+    assert [refund.status for refund in record.refunds] == [RefundStatus.SUCCEEDED]
+    assert next(e.data["differs"] for e in record.history if e.kind == "cancelled") == differs
+
+
+async def test_no_other_webhook_puts_a_refund_off_that_is_due(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed, total=1_000)
+    await world.webhook(placed, "Transaction.Paid")
+    await world.webhook(placed, "Transaction.Ready", implies=frozenset())
+    assert (await world.record(placed)).order.look_at == world.now()
+
+
+async def test_the_order_of_events_makes_no_difference_in_the_end(world: Any) -> None:
+    ways: list[Callable[[Any], Awaitable[Any]]] = [
+        lambda placed: world.webhook(placed, "Transaction.Ready", implies=frozenset()),
+        lambda placed: world.webhook(placed, "Transaction.Paid"),
+        lambda placed: world.verify_payment(placed.order.id, placed.token),
+        lambda _placed: world.look(seconds=40),
+    ]
+    for order in itertools.permutations(ways):
+        placed = await world.place(("programme", 1))
+        world.pay(placed)
+        for way in order:
+            await way(placed)
+        record = await world.rest(placed)
+        assert record.order.status is COMPLETED
+        assert await world.kinds(placed) == ["placed", "payment_observed", "completed"]
+
+
+async def test_everybody_at_once_makes_one_transition_and_one_refund(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed, total=1_000)
+    event = world.event(placed)
+    world.pass_time(seconds=40)
+    await asyncio.gather(
+        *(world.handle_webhook_event(event) for _ in range(100)),
+        *(world.verify_payment(placed.order.id, placed.token) for _ in range(20)),
+        *(world.look_at_due_orders() for _ in range(5)),
+    )
+    record = await world.rest(placed)
+    kinds = [entry.kind.value for entry in record.history]
+    assert kinds.count("cancelled") == 1
+    assert len(record.refunds) == 1
+    assert world.net(placed) == 0
+    assert [entry.seq for entry in record.history] == list(range(1, len(kinds) + 1))
+
+
+# --- the buyer comes back, or gives up ---------------------------------------------------------------------------
+
+
+async def test_coming_back_settles_the_order(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    assert (await world.verify_payment(placed.order.id, placed.token)).status is COMPLETED
+
+
+async def test_coming_back_while_the_gateway_is_down_answers_the_order_as_it_stands(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    world.faults(Fault(name="gateway_5xx"))
+    assert (await world.verify_payment(placed.order.id, placed.token)).status is PENDING
+
+
+async def test_twenty_returns_at_once_ask_the_gateway_once(world: Any) -> None:
+    placed = await world.place()
+    world.faults(Fault(name="gateway_5xx", times=1, match="get"))
+    world.pay(placed)
+    orders = await asyncio.gather(*(world.verify_payment(placed.order.id, placed.token) for _ in range(20)))
+    assert {order.status for order in orders} == {PENDING}, "the one question failed, and no other was asked"
+    world.pass_time(seconds=1)
+    assert (await world.verify_payment(placed.order.id, placed.token)).status is COMPLETED
+
+
+@pytest.mark.parametrize("what", ["token", "order"])
+async def test_a_wrong_token_and_a_wrong_order_are_told_alike(world: Any, what: str) -> None:
+    placed = await world.place()
+    order_id = placed.order.id if what == "token" else OrderId("f" * 32)
+    token = "not the token" if what == "token" else placed.token
+    said = set()
+    for use_case in (world.read_order, world.verify_payment, world.cancel_order):
+        with pytest.raises(OrderNotFoundError) as caught:
+            await use_case(order_id, token)
+        said.add(str(caught.value))
+    assert said == {"there is no such order, or this token is not its token"}
+
+
+async def test_the_buyer_gives_up_an_unpaid_order(world: Any) -> None:
+    placed = await world.place()
+    order = await world.cancel_order(placed.order.id, placed.token)
+    assert (order.status, order.reason) == (CANCELLED, CancelReason.ABANDONED)
+    assert await world.available("seat") == 1
+    assert await world.cancel_order(placed.order.id, placed.token) == order
+
+
+async def test_a_paid_order_cannot_be_given_up_and_is_completed_instead(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    with pytest.raises(OrderNotCancellableError, match="is paid"):
+        await world.cancel_order(placed.order.id, placed.token)
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+async def test_an_order_whose_payment_is_under_way_cannot_be_given_up(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.pend(placed.order.payment_id, world.purchase(placed))
+    with pytest.raises(OrderNotCancellableError, match="being worked on"):
+        await world.cancel_order(placed.order.id, placed.token)
+    assert (await world.record(placed)).order.status is PENDING
+
+
+async def test_nothing_is_given_up_while_the_gateway_cannot_say(world: Any) -> None:
+    placed = await world.place()
+    world.faults(Fault(name="gateway_5xx"))
+    with pytest.raises(GatewayUnavailableError):
+        await world.cancel_order(placed.order.id, placed.token)
+    assert (await world.record(placed)).order.status is PENDING
+
+
+async def test_giving_up_closes_the_account_that_waits_for_a_deposit(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
+    await world.cancel_order(placed.order.id, placed.token)
+    assert world.fake.ledger.find(placed.order.payment_id).status != "VIRTUAL_ACCOUNT_ISSUED"
+
+
+async def test_an_account_that_could_not_be_closed_is_closed_by_a_later_look(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
+    world.faults(Fault(name="gateway_5xx", match="close_virtual_account"))
+    await world.cancel_order(placed.order.id, placed.token)
+    assert world.fake.ledger.find(placed.order.payment_id).status == "VIRTUAL_ACCOUNT_ISSUED"
+    world.faults()
+    await world.rest(placed)
+    assert world.fake.ledger.find(placed.order.payment_id).status != "VIRTUAL_ACCOUNT_ISSUED"
+
+
+async def test_a_deposit_after_the_orders_own_time_completes_it(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
+    await world.webhook(placed, "Transaction.VirtualAccountIssued", implies=frozenset())
+    await world.look(hours=2)
+    assert (await world.record(placed)).order.status is PENDING
+    world.fake.buyer.deposit(placed.order.payment_id)
+    await world.webhook(placed)
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+# --- refunds -----------------------------------------------------------------------------------------------------
+
+
+async def completed(world: Any) -> Any:
+    placed = await world.place()
+    world.pay(placed)
+    await world.webhook(placed)
+    return placed
+
+
+async def refund(world: Any, placed: Any, minor: int | None) -> Any:
+    amount = None if minor is None else Money(minor, "KRW")
+    command = RefundOrderCommand(order_id=placed.order.id, amount=amount, reason="asked", requested_by="merchant:1")
+    return await world.refund_order(command)
+
+
+async def test_a_partial_refund_leaves_the_order_completed(world: Any) -> None:
+    placed = await completed(world)
+    await refund(world, placed, 55_000)
+    record = await world.rest(placed)
+    assert record.order.status is COMPLETED
+    assert record.order.refunded == Money(55_000, "KRW")
+    assert world.net(placed) == 300_000
+
+
+async def test_a_full_refund_cancels_the_order_and_gives_the_seat_back(world: Any) -> None:
+    placed = await completed(world)
+    await refund(world, placed, None)
+    record = await world.rest(placed)
+    assert (record.order.status, record.order.reason) == (CANCELLED, CancelReason.REFUNDED)
+    assert world.net(placed) == 0
+    assert await world.available("seat") == 1
+
+
+async def test_two_refunds_at_once_never_give_back_more_than_was_paid(world: Any) -> None:
+    placed = await completed(world)
+    wanted = [refund(world, placed, 200_000) for _ in range(10)]
+    results = await asyncio.gather(*wanted, return_exceptions=True)
+    assert sum(isinstance(result, RefundNotPossibleError) for result in results) == 9
+    await world.rest(placed)
+    assert world.net(placed) == 155_000
+
+
+async def test_two_equal_partial_refunds_are_both_carried_out(world: Any) -> None:
+    placed = await completed(world)
+    await refund(world, placed, 100_000)
+    await refund(world, placed, 100_000)
+    record = await world.rest(placed)
+    assert [r.status for r in record.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED]
+    assert world.net(placed) == 155_000
+
+
+async def test_a_partial_refund_whose_answer_was_lost_is_not_carried_out_twice(world: Any) -> None:
+    placed = await completed(world)
+    world.faults(Fault(name="cancel_answer_lost", times=1))
+    await refund(world, placed, 100_000)
+    record = await world.rest(placed)
+    assert [r.status for r in record.refunds] == [RefundStatus.SUCCEEDED]
+    assert world.net(placed) == 255_000
+
+
+async def test_an_unpaid_order_has_nothing_to_refund(world: Any) -> None:
+    placed = await world.place()
+    with pytest.raises(RefundNotPossibleError):
+        await refund(world, placed, 1)
+
+
+async def test_a_cancellation_in_the_console_is_taken_over(world: Any) -> None:
+    placed = await completed(world)
+    world.fake.buyer.cancel_in_console(placed.order.payment_id, 55_000)
+    await world.webhook(placed, "Transaction.PartialCancelled")
+    assert (await world.record(placed)).order.refunded == Money(55_000, "KRW")
+    world.fake.buyer.cancel_in_console(placed.order.payment_id)
+    await world.webhook(placed, "Transaction.Cancelled")
+    order = (await world.record(placed)).order
+    assert (order.status, order.reason) == (CANCELLED, CancelReason.REFUNDED)
+
+
+async def test_the_console_was_faster_than_our_refund(world: Any) -> None:
+    placed = await completed(world)
+    await refund(world, placed, 300_000)
+    world.fake.buyer.cancel_in_console(placed.order.payment_id)
+    record = await world.rest(placed)
+    assert [r.status for r in record.refunds] == [RefundStatus.FAILED]
+    assert (record.order.status, record.order.owed.minor) == (CANCELLED, 0)
+    assert world.net(placed) == 0
+
+
+async def test_an_unknown_status_changes_nothing_and_asks_for_a_person(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    world.faults(Fault(name="unknown_status"))
+    await world.webhook(placed)
+    order = (await world.record(placed)).order
+    assert order.status is PENDING
+    assert "does not know" in (order.attention or "")
+    world.faults()
+    record = await world.rest(placed)
+    assert record.order.status is COMPLETED
+    assert record.order.attention is None

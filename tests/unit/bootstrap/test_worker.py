@@ -1,0 +1,69 @@
+"""The worker goes on whatever happens, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from application.errors import StoreUnavailableError
+from application.look_at_due_orders import LookAtDueOrders, Looked
+from bootstrap.worker import work
+from domain.ids import OrderId
+
+
+class Scripted:
+    """Answers as its script says; at its end it says so, and finds nothing due."""
+
+    def __init__(self, *script: Any) -> None:
+        self._script = list(script)
+        self.ended = asyncio.Event()
+
+    async def __call__(self) -> Sequence[Looked]:
+        if not self._script:
+            self.ended.set()
+            return []
+        step = self._script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return cast("Sequence[Looked]", step)
+
+
+def looked(**more: Any) -> Looked:
+    return Looked(order_id=OrderId("1" * 32), **more)
+
+
+async def run(look: Any, stop_when: asyncio.Event) -> None:
+    stopping = asyncio.Event()
+    working = asyncio.create_task(work(cast("LookAtDueOrders", look), stopping, idle=0.001, troubled=0.001))
+    async with asyncio.timeout(5):
+        await stop_when.wait()
+        stopping.set()
+        await working
+
+
+async def test_it_goes_on_after_failed_looks_broken_looks_and_a_dead_database() -> None:
+    look = Scripted(
+        [looked()],
+        [looked(failure="the gateway is down"), looked(failure="broke", error=ValueError("unforeseen"))],
+        StoreUnavailableError("no database"),
+        [],
+    )
+    await run(look, look.ended)
+
+
+async def test_a_look_that_hangs_is_cancelled_soon_after_the_stop() -> None:
+    begun = asyncio.Event()
+    cancelled = asyncio.Event()
+
+    async def hang() -> Sequence[Looked]:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return []
+
+    await run(hang, begun)
+    assert cancelled.is_set()
