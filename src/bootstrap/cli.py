@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -54,7 +55,7 @@ def demo(host: str, port: int, *, once: bool) -> None:
     """Run the service, a worker and a fake PortOne on one SQLite file, with sample products."""
     from bootstrap.demo import play_once, run_demo
 
-    sys.exit(_run(play_once() if once else run_demo(host, port)))
+    sys.exit(_run(play_once(), least=logging.WARNING) if once else _run(run_demo(host, port)))
 
 
 @gyeolje.command()
@@ -203,10 +204,10 @@ def _in_production() -> bool:
     return os.environ.get("GYEOLJE_ENV") == "production"
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(work: Coroutine[Any, Any, T], *, least: int = logging.INFO) -> T:
     from bootstrap.logs import configure_logs
 
-    configure_logs()
+    configure_logs(least=least)
     try:
         import uvloop
     except ImportError:  # not made for Windows

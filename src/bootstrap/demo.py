@@ -19,6 +19,7 @@ from bootstrap import service
 from bootstrap.container import Container
 from bootstrap.fake import fake_server
 from bootstrap.operator import print_record
+from bootstrap.samples import SAMPLE_PRODUCTS
 from bootstrap.serving import address, listen
 from bootstrap.settings import Settings, read_settings
 from domain.ids import OrderId
@@ -120,7 +121,7 @@ async def _buy(shop: str, fake: str) -> str:
     async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as http:
         await _until_ready(http, shop)
         products = await _ask(http, "GET", f"{shop}/api/v1/products")
-        seat = next(item for item in products["items"] if item["available"])
+        seat = next(item for item in products["items"] if item["id"] == SAMPLE_PRODUCTS[0].id)
         price = f"{seat['price']['amount']:,} {seat['price']['currency']}"
         _console.print(f"1. the shop sells [bold]{seat['name']}[/bold] at {price}; {seat['available']} left")
 

@@ -8,8 +8,11 @@ import sys
 import structlog
 
 
-def configure_logs(*, json: bool | None = None) -> None:
-    """Set the whole process's logging up, once, to standard error. ``json`` None: JSON unless that is a terminal."""
+def configure_logs(*, json: bool | None = None, least: int = logging.INFO) -> None:
+    """Set the whole process's logging up, once, to standard error, from level ``least`` up.
+
+    ``json`` None means JSON unless that is a terminal.
+    """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -23,7 +26,7 @@ def configure_logs(*, json: bool | None = None) -> None:
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(serializer=_json),
             ],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            wrapper_class=structlog.make_filtering_bound_logger(least),
             logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
             cache_logger_on_first_use=True,
         )
@@ -31,7 +34,7 @@ def configure_logs(*, json: bool | None = None) -> None:
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         structlog.configure(
             processors=[*shared, renderer],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            wrapper_class=structlog.make_filtering_bound_logger(least),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
         )

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from adapters.persistence.sql import SqlStore, create_engine
 from application.read_order import ListOrders, ListProducts, OrderRecord, ShowOrder
@@ -66,7 +66,11 @@ async def put_product(
 
 def print_record(record: OrderRecord) -> None:
     """Print an order's state, then its history, then its refunds."""
-    _print_table(("id", "status", "reason", "price", "refunded", "placed", "attention"), [_row(record.order)])
+    names = ("order", "status", "reason", "price", "refunded", "placed", "attention")
+    console = Console(highlight=False)
+    for name, value in zip(names, _row(record.order), strict=True):
+        if value:
+            console.print(f"{name:>9}  {value}")
     _print_table(
         ("seq", "kind", "at", "data"),
         ((str(e.seq), e.kind.value, _time(e.at), json.dumps(dict(e.data), ensure_ascii=False)) for e in record.history),
@@ -176,7 +180,7 @@ def _print_json(value: Mapping[str, object]) -> None:
 
 
 def _print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    table = Table(*columns)
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
         table.add_row(*row)
     Console().print(table)

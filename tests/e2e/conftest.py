@@ -166,10 +166,11 @@ class Town:
         await self.answers(f"{url}/_fake/ledger", process)
         return PortOne(self.http, url)
 
-    async def serve(self, database_url: str, fake: PortOne, port: int, *options: str) -> tuple[Shop, Process]:
-        process = await self.start(
-            *GYEOLJE, "serve", "--port", str(port), *options, **self.variables(database_url, fake)
-        )
+    async def serve(
+        self, database_url: str, fake: PortOne, port: int, *options: str, **more: str
+    ) -> tuple[Shop, Process]:
+        variables = self.variables(database_url, fake) | more
+        process = await self.start(*GYEOLJE, "serve", "--port", str(port), *options, **variables)
         url = f"http://127.0.0.1:{port}"
         await self.answers(f"{url}/health/ready", process)
         return Shop(self.http, url), process
