@@ -38,6 +38,14 @@ class CancellationStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+_FURTHEST_LAST = (
+    CancellationStatus.FAILED,
+    CancellationStatus.UNKNOWN,
+    CancellationStatus.REQUESTED,
+    CancellationStatus.SUCCEEDED,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
     """One time that money went back, or was asked to, by anybody: us, the console, the card network."""
@@ -97,8 +105,9 @@ class Payment:
         return self.total.less(self.cancelled)
 
     def cancellation(self, refund_id: RefundId) -> Cancellation | None:
-        """The cancellation asked for under ``refund_id`` (the latest if several); None if there is none."""
-        return next((c for c in reversed(self.cancellations) if c.carries(refund_id)), None)
+        """The cancellation asked for under ``refund_id`` (the furthest if several); None if there is none."""
+        ours = (c for c in self.cancellations if c.carries(refund_id))
+        return max(ours, key=lambda c: _FURTHEST_LAST.index(c.status), default=None)
 
     def including(self, cancellation: Cancellation) -> Payment:
         """This record with a cancellation the gateway told us of, where the record does not list it yet."""
