@@ -1,0 +1,253 @@
+"""When an order is looked at again, and when it is at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from domain import schedule
+from domain.ids import OrderId, PaymentId, ProductId, RefundId
+from domain.lifecycle import OrderStatus
+from domain.money import Money
+from domain.order import Order, OrderLine
+from domain.payment import Payment, PaymentStatus, Shop
+
+T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SHOP = Shop(store_id="store-ours", channel_type="LIVE")
+
+
+def placed(order_id: str = "a" * 32, *, lives: timedelta = timedelta(minutes=15)) -> Order:
+    line = OrderLine(product_id=ProductId("vip"), name="VIP 1열 1번", quantity=1, price=Money(1000, "KRW"))
+    settlement = Order.place(
+        order_id=OrderId(order_id),
+        payment_id=PaymentId("p" * 32),
+        token_hash="0" * 64,
+        lines=[line],
+        now=T0,
+        expires_at=T0 + lives,
+    )
+    return settlement.order
+
+
+def payment(status: PaymentStatus, *, said: str | None = None, deposit_due: datetime | None = None) -> Payment:
+    back = 1000 if status is PaymentStatus.CANCELLED else 0
+    return Payment(
+        id="p" * 32,
+        status=status,
+        said=said or status.value,
+        total=Money(1000, "KRW"),
+        cancelled=Money(back, "KRW"),
+        store_id="store-ours",
+        channel_type="LIVE",
+        deposit_due=deposit_due,
+    )
+
+
+def hear(order: Order, said: Payment | None, now: datetime, *, on_schedule: bool = True) -> Order:
+    settlement = order.settle(said, shop=SHOP, now=now, refund_id=RefundId("r1"), on_schedule=on_schedule)
+    return settlement.order
+
+
+def delays(order: Order, said: Payment | None, now: datetime, *, most: int = 30) -> list[timedelta]:
+    """How long each look waits for the next, if each is made when it is due and finds the same; until rest."""
+    waits: list[timedelta] = []
+    while order.look_at is not None and len(waits) < most:
+        waits.append(order.look_at - now)
+        now = order.look_at
+        order = hear(order, said, now)
+    return waits
+
+
+def about(*expected: timedelta) -> object:
+    """Within the spread of a tenth either way."""
+    return pytest.approx([wait.total_seconds() for wait in expected], rel=0.1)
+
+
+def seconds(waits: list[timedelta]) -> list[float]:
+    return [wait.total_seconds() for wait in waits]
+
+
+def s(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def m(count: float) -> timedelta:
+    return timedelta(minutes=count)
+
+
+def h(count: float) -> timedelta:
+    return timedelta(hours=count)
+
+
+def test_an_unpaid_order_is_looked_at_after_half_a_minute_doubling_to_four_minutes() -> None:
+    waits = delays(placed(lives=h(1)), None, T0, most=7)
+    assert seconds(waits) == about(s(30), s(60), s(120), s(240), s(240), s(240), s(240))
+
+
+def test_the_last_look_of_an_unpaid_order_is_exactly_at_its_time() -> None:
+    order, now = placed(lives=m(5)), T0
+    times = []
+    while order.status is OrderStatus.PENDING:
+        assert order.look_at is not None
+        times.append(now := order.look_at)
+        order = hear(order, None, now)
+    assert times[-1] == T0 + m(5)
+    assert all(time < T0 + m(5) for time in times[:-1])
+
+
+def test_an_order_that_lives_for_seconds_is_not_looked_at_after_its_time() -> None:
+    assert placed(lives=s(5)).look_at == T0 + s(5)
+
+
+def test_an_order_whose_money_may_be_moving_is_looked_at_past_its_time() -> None:
+    moving = payment(PaymentStatus.PAY_PENDING)
+    waits = delays(hear(placed(), moving, T0 + h(1)), moving, T0 + h(1), most=5)
+    assert seconds(waits) == about(s(30), s(60), s(120), s(240), s(240))
+
+
+def test_an_issued_account_is_looked_at_ever_less_often_and_exactly_at_its_own_time() -> None:
+    issued = payment(PaymentStatus.VIRTUAL_ACCOUNT_ISSUED, deposit_due=T0 + h(3))
+    order = hear(placed(), issued, T0 + s(20))
+    looks = [T0 + s(20)]
+    while order.status is OrderStatus.PENDING:
+        assert order.look_at is not None
+        looks.append(order.look_at)
+        order = hear(order, issued, order.look_at)
+    assert looks[-1] == T0 + h(3)
+    waits = [after - before for before, after in pairwise(looks)]
+    assert seconds(waits[:9]) == about(s(30), m(1), m(2), m(4), m(8), m(16), m(30), m(30), m(30))
+
+
+def test_a_new_attempt_brings_the_next_look_nearer() -> None:
+    order = replace(placed(lives=h(1)), looks=6, look_at=T0 + m(20))
+    order = hear(order, payment(PaymentStatus.READY), T0 + m(16), on_schedule=False)
+    assert order.look_at is not None
+    assert seconds([order.look_at - T0 - m(16)]) == about(s(30))
+
+
+@pytest.mark.parametrize("said", [None, payment(PaymentStatus.READY)])
+def test_a_look_in_between_that_finds_nothing_new_puts_nothing_off(said: Payment | None) -> None:
+    order = hear(placed(), said, T0 + s(30))
+    for _ in range(20):
+        assert hear(order, said, T0 + s(31), on_schedule=False) == order
+
+
+def test_a_buyer_who_keeps_asking_does_not_use_up_the_late_looks() -> None:
+    order = hear(placed(), None, T0 + m(15))
+    for _ in range(20):
+        order = hear(order, None, T0 + m(15), on_schedule=False)
+    assert len(delays(order, None, T0 + m(15))) == 5
+
+
+def test_a_cancelled_order_is_looked_at_five_times_over_a_day_for_late_money_and_then_rests() -> None:
+    order = hear(placed(), None, T0 + m(15))
+    assert order.status is OrderStatus.CANCELLED
+    assert seconds(delays(order, None, T0 + m(15))) == about(m(2), m(15), h(1), h(6), h(24))
+
+
+def test_a_gateway_that_puzzled_us_for_hours_does_not_cost_a_cancelled_order_its_late_looks() -> None:
+    order = hear(placed(), None, T0 + m(15))
+    now, puzzle = T0 + m(16), payment(PaymentStatus.UNKNOWN, said="NEW")
+    for _ in range(10):
+        order = hear(order, puzzle, now)
+        assert order.look_at is not None
+        now = order.look_at
+    order = hear(order, payment(PaymentStatus.FAILED), now)
+    assert seconds(delays(order, payment(PaymentStatus.FAILED), now)) == about(m(2), m(15), h(1), h(6), h(24))
+
+
+def test_an_order_at_rest_stays_there_however_often_the_same_is_said() -> None:
+    paid = payment(PaymentStatus.PAID)
+    order = hear(placed(), paid, T0 + s(30))
+    assert order.look_at is None
+    assert hear(order, paid, T0 + h(1), on_schedule=False) == order
+
+
+def test_late_looks_that_are_over_do_not_begin_again() -> None:
+    order = hear(placed(), None, T0 + m(15))
+    while order.look_at is not None:
+        order = hear(order, None, order.look_at)
+    assert hear(order, None, T0 + h(48), on_schedule=False) == order
+    assert hear(order.look_by(T0 + h(48)), None, T0 + h(48)).look_at is None
+
+
+def test_an_attempt_on_a_cancelled_order_at_rest_begins_the_late_looks_again() -> None:
+    order = replace(hear(placed(), None, T0 + m(15)), look_at=None, looks=4)
+    order = hear(order, payment(PaymentStatus.READY), T0 + h(48), on_schedule=False)
+    assert seconds(delays(order, payment(PaymentStatus.READY), T0 + h(48))) == about(m(2), m(15), h(1), h(6), h(24))
+
+
+def test_owed_money_is_looked_at_now_and_then_ever_less_often_up_to_an_hour() -> None:
+    wrong = replace(payment(PaymentStatus.PAID), store_id="theirs")
+    order = hear(placed(), wrong, T0 + s(30))
+    assert order.look_at == T0 + s(30)
+    waits = delays(order, wrong, T0 + s(30), most=13)
+    expected = [s(10) * 2**doubled for doubled in range(9)]
+    assert seconds(waits) == about(s(0), *expected, h(1), h(1), h(1))
+
+
+def test_a_status_we_do_not_know_is_looked_at_after_a_minute_doubling_to_an_hour() -> None:
+    puzzle = payment(PaymentStatus.UNKNOWN, said="NEW")
+    waits = delays(hear(placed(), puzzle, T0), puzzle, T0, most=9)
+    assert seconds(waits) == about(m(1), m(2), m(4), m(8), m(16), m(32), h(1), h(1), h(1))
+
+
+def test_failed_looks_back_off_from_two_seconds_to_five_minutes_without_end() -> None:
+    order, now = placed(), T0
+    waits = []
+    for _ in range(11):
+        order = order.look_failed("time-out", now).order
+        assert order.look_at is not None
+        waits.append(order.look_at - now)
+        now = order.look_at
+    assert seconds(waits) == about(*(s(2**count) for count in range(1, 9)), m(5), m(5), m(5))
+    for _ in range(100):
+        order = order.look_failed("time-out", now).order
+    assert order.look_at is not None
+    assert seconds([order.look_at - now]) == about(m(5))
+
+
+def test_a_failed_look_never_expires_an_order() -> None:
+    assert placed().look_failed("time-out", T0 + h(9)).order.status is OrderStatus.PENDING
+
+
+def test_a_successful_look_forgets_the_failed_ones() -> None:
+    order = placed().look_failed("time-out", T0).order.look_failed("time-out", T0).order
+    assert order.failures == 2
+    assert hear(order, None, T0 + s(30)).failures == 0
+
+
+@pytest.mark.parametrize(("planned", "expected"), [(None, T0), (T0 + s(1), T0), (T0, T0), (T0 - s(1), T0 - s(1))])
+def test_an_order_can_be_asked_to_be_looked_at_sooner_but_never_later(
+    planned: datetime | None, expected: datetime
+) -> None:
+    assert replace(placed(), look_at=planned).look_by(T0).look_at == expected
+
+
+def first(order: Order) -> timedelta:
+    assert order.look_at is not None
+    return order.look_at - T0
+
+
+def failed(order: Order) -> timedelta:
+    return first(order.look_failed("time-out", T0).order)
+
+
+@pytest.mark.parametrize(("wait", "middle"), [(first, s(30)), (failed, s(2))])
+def test_no_two_orders_march_in_step_and_none_strays_by_more_than_a_tenth(
+    wait: Callable[[Order], timedelta], middle: timedelta
+) -> None:
+    waits = {wait(placed(f"{number:032x}")) for number in range(200)}
+    assert len(waits) > 190
+    assert middle * 0.9 <= min(waits) < middle * 0.93
+    assert middle * 1.07 < max(waits) <= middle * 1.1
+    assert wait(placed()) == wait(placed())
+
+
+def test_a_lease_is_longer_than_the_slowest_look() -> None:
+    get, cancel = s(10), s(60)
+    assert get + cancel + get < schedule.LEASE

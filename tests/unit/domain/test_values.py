@@ -1,0 +1,175 @@
+"""Money, ids and the gateway's records: what cannot be built, cannot go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.errors import GyeoljeError, InvalidIdError, InvalidMoneyError
+from domain.ids import PaymentId, RefundId
+from domain.money import Money
+from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+
+SUMS = st.integers(0, 10**14)
+
+
+def krw(minor: int) -> Money:
+    return Money(minor, "KRW")
+
+
+@pytest.mark.parametrize("minor", [-1, 1.0, 0.5, True, "1", None, 10**15 + 1, float("nan")])
+def test_money_is_a_whole_number_of_minor_units_and_never_negative(minor: object) -> None:
+    with pytest.raises(InvalidMoneyError):
+        Money(minor, "KRW")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("currency", ["", "KR", "KRWW", "krw", "KRW\n", " KRW", "CURRENCY_KRW", "ＫＲＷ", "K1W"])
+def test_a_currency_is_three_capital_letters(currency: str) -> None:
+    with pytest.raises(InvalidMoneyError):
+        Money(1, currency)
+
+
+@pytest.mark.parametrize("minor", [0, 1, 10**15])
+def test_both_ends_of_what_money_can_be_are_money(minor: int) -> None:
+    assert str(Money(minor, "KRW")) == f"{minor} KRW"
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda a, b: a + b,
+        lambda a, b: a - b,
+        lambda a, b: a > b,
+        lambda a, b: a >= b,
+        lambda a, b: a < b,
+        lambda a, b: a <= b,
+        lambda a, b: a.less(b),
+    ],
+)
+def test_two_currencies_never_meet_in_one_sum_or_comparison(mix: Callable[[Money, Money], object]) -> None:
+    with pytest.raises(InvalidMoneyError, match="different currencies"):
+        mix(krw(5), Money(5, "USD"))
+
+
+def test_the_same_number_in_another_currency_is_other_money() -> None:
+    assert krw(5) != Money(5, "USD")
+    assert krw(5) == krw(5)
+
+
+@given(SUMS, SUMS)
+def test_money_adds_takes_away_and_compares_like_its_numbers(a: int, b: int) -> None:
+    assert krw(a) + krw(b) == krw(a + b)
+    assert krw(a + b) - krw(b) == krw(a)
+    assert krw(a).less(krw(b)) == krw(max(0, a - b))
+    assert (krw(a) > krw(b), krw(a) >= krw(b)) == (a > b, a >= b)
+    assert (krw(a) < krw(b), krw(a) <= krw(b)) == (a < b, a <= b)
+    assert bool(krw(a)) is (a > 0)
+
+
+def test_less_than_nothing_or_more_than_everything_is_refused() -> None:
+    with pytest.raises(InvalidMoneyError):
+        krw(1) - krw(2)
+    with pytest.raises(InvalidMoneyError):
+        krw(10**15) + krw(1)
+    with pytest.raises(InvalidMoneyError):
+        krw(10**15) * 2
+    with pytest.raises(InvalidMoneyError):
+        krw(3) * -1
+    assert krw(355_000) * 2 == krw(710_000)
+    assert Money.zero("JPY") == Money(0, "JPY")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "p" * 31,
+        "p" * 33,
+        "p" * 31 + "/",
+        "p" * 31 + "-",
+        "p" * 31 + "é",
+        "p" * 31 + "٣",
+        "p" * 32 + "\n",
+        "../" + "p" * 29,
+        "%2e" + "p" * 29,
+    ],
+)
+def test_nothing_but_32_letters_and_digits_is_a_payment_id(text: str) -> None:
+    with pytest.raises(InvalidIdError) as refused:
+        PaymentId(text)
+    assert isinstance(refused.value, GyeoljeError)
+
+
+def test_a_payment_id_is_the_text_it_was_made_of() -> None:
+    assert PaymentId("Aa0" * 10 + "Zz") == "Aa0" * 10 + "Zz"
+
+
+def test_a_refused_payment_id_is_told_only_in_part() -> None:
+    with pytest.raises(InvalidIdError) as refused:
+        PaymentId("x" * 100_000)
+    assert len(str(refused.value)) < 200
+
+
+def payment(status: PaymentStatus, *cancellations: Cancellation) -> Payment:
+    return Payment(
+        id="p" * 32,
+        status=status,
+        said=status.value,
+        total=krw(1000),
+        cancelled=krw(300),
+        store_id="store",
+        channel_type="LIVE",
+        cancellations=cancellations,
+    )
+
+
+def cancellation(
+    reason: str, status: CancellationStatus = CancellationStatus.REQUESTED, name: str = "c"
+) -> Cancellation:
+    return Cancellation(id=name, status=status, amount=krw(300), reason=reason)
+
+
+def test_only_a_payment_that_took_money_captured_something() -> None:
+    took = {status for status in PaymentStatus if payment(status).captured is not None}
+    assert took == {PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED}
+    assert payment(PaymentStatus.PARTIAL_CANCELLED).captured == krw(1000)
+    assert payment(PaymentStatus.PARTIAL_CANCELLED).left == krw(700)
+
+
+def test_only_an_issued_account_waits_for_a_deposit() -> None:
+    waiting = [status for status in PaymentStatus if payment(status).waits_for_deposit]
+    assert waiting == [PaymentStatus.VIRTUAL_ACCOUNT_ISSUED]
+
+
+@pytest.mark.parametrize(
+    ("reason", "carries"),
+    [("[r1] bye", True), ("bye [r1]", True), ("r1", False), ("[r11]", False), ("[r1", False), ("", False)],
+)
+def test_a_cancellation_is_ours_by_the_id_in_brackets_in_its_reason(reason: str, *, carries: bool) -> None:
+    ours = cancellation(reason)
+    assert ours.carries(RefundId("r1")) is carries
+    assert payment(PaymentStatus.PAID, ours).cancellation(RefundId("r1")) == (ours if carries else None)
+
+
+def test_the_cancellation_that_got_furthest_is_the_one_that_counts() -> None:
+    ranks = ("FAILED", "UNKNOWN", "REQUESTED", "SUCCEEDED")
+    assert set(ranks) == set(CancellationStatus)
+    for rank, better in pairwise(ranks):
+        pair = [cancellation("[r1]", CancellationStatus(word), word) for word in (rank, better)]
+        for listed in (pair, pair[::-1]):
+            found = payment(PaymentStatus.PAID, *listed).cancellation(RefundId("r1"))
+            assert found is not None
+            assert found.status == better
+
+
+def test_a_cancellation_the_record_lists_already_is_not_taken_in_again() -> None:
+    listed = payment(PaymentStatus.PAID, cancellation("[r1]", CancellationStatus.SUCCEEDED))
+    assert listed.including(cancellation("[r1]", CancellationStatus.REQUESTED)) is listed
+    other = cancellation("[r2]", name="d")
+    assert listed.including(other).cancellations == (*listed.cancellations, other)
