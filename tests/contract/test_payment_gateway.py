@@ -172,7 +172,7 @@ async def test_an_answer_cut_short_is_unavailable(world: World, call: Call) -> N
 @each_call
 async def test_an_answer_that_takes_too_long_is_unavailable(world: World, call: Call) -> None:
     payment_id = subject_of(call, world)
-    world.faults(Fault("gateway_slow", seconds=60))
+    world.faults(Fault("gateway_slow", seconds=5 * HURRIED))
     with pytest.raises(GatewayUnavailableError):
         await call(world.connect(SECRET, HURRIED), payment_id)
 
