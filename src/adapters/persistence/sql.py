@@ -113,6 +113,7 @@ class SqlUnit(Unit):
         try:
             await self._connection.commit()
         except (SQLAlchemyError, OSError) as error:
+            await self._connection.invalidate()  # SQLite keeps a transaction open whose commit it refused
             if not isinstance(error, DBAPIError) or error.connection_invalidated:
                 unknown = StoreUnavailableError("the commit was not confirmed; whether it was done is not known")
                 raise self.failed(unknown) from error

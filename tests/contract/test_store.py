@@ -1,0 +1,1054 @@
+"""The port ``Store``, sentence by sentence, over memory, SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+
+from application.errors import ConflictError, ProductNotFoundError, SoldOutError, StoreUnavailableError
+from application.ports import PlacedBefore, Store, UnitOfWork
+from application.transact import record
+from domain.catalog import Product
+from domain.history import HistoryEntry, HistoryKind
+from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
+from domain.lifecycle import CancelReason, OrderStatus
+from domain.money import Money
+from domain.order import Observed, Order, OrderLine, Settlement
+from domain.payment import Payment, PaymentStatus, Shop
+from domain.refund import Refund, RefundStatus
+from domain.webhook_event import WebhookEvent
+
+T = TypeVar("T")
+NewStore = Callable[..., Store]
+
+Find = Callable[[UnitOfWork, Order], Awaitable[Order | None]]
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+SHOP = Shop(store_id="store-1", channel_type="LIVE")
+SEAT = OrderLine(product_id=ProductId("vip-1-1"), name="VIP 1열 1번", quantity=1, price=Money(355_000, "KRW"))
+
+
+def placed(number: int = 1, *, line: OrderLine = SEAT, at: datetime = NOW) -> Settlement:
+    return Order.place(
+        order_id=OrderId(f"{number:032x}"),
+        payment_id=PaymentId(f"{number:032d}"),
+        token_hash=f"{number:064x}",
+        lines=[line],
+        now=at,
+        expires_at=at + timedelta(minutes=15),
+    )
+
+
+def payment(order: Order, status: PaymentStatus = PaymentStatus.PAID, **fields: Any) -> Payment:
+    said: dict[str, Any] = {
+        "id": order.payment_id,
+        "status": status,
+        "said": status.value,
+        "total": order.price,
+        "cancelled": Money.zero(order.price.currency),
+        "store_id": "store-1",
+        "channel_type": "LIVE",
+    }
+    return Payment(**(said | fields))
+
+
+def settled(order: Order, seen: Payment | None = None, refunds: Sequence[Refund] = ()) -> Settlement:
+    refund_id = RefundId(f"refund-{order.seq}-{order.id}")
+    return order.settle(seen or payment(order), shop=SHOP, now=NOW, refund_id=refund_id, refunds=refunds)
+
+
+async def keep(unit: UnitOfWork, settlement: Settlement) -> None:
+    await unit.history.append(settlement.entries)
+    await unit.orders.add(settlement.order)
+
+
+async def write(store: Store, *steps: Callable[[UnitOfWork], Awaitable[object]]) -> None:
+    async with store.writing() as unit:
+        for step in steps:
+            await step(unit)
+        await unit.commit()
+
+
+async def place(store: Store, number: int = 1, *, line: OrderLine = SEAT, at: datetime = NOW) -> Order:
+    settlement = placed(number, line=line, at=at)
+    async with store.writing() as unit:
+        await keep(unit, settlement)
+        await unit.commit()
+    return settlement.order
+
+
+async def change(store: Store, order: Order, settlement: Settlement) -> Order:
+    async with store.writing() as unit:
+        stored = await record(unit, order, settlement)
+        await unit.commit()
+    return stored
+
+
+async def ask(store: Store, question: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    async with store.reading() as unit:
+        return await question(unit)
+
+
+async def read(store: Store, order: Order) -> Order:
+    found = await ask(store, lambda unit: unit.orders.by_id(order.id))
+    assert found is not None
+    return found
+
+
+# --- the unit of work -------------------------------------------------------------------------------------------
+
+
+async def test_what_was_committed_is_there(store: Store) -> None:
+    order = await place(store)
+
+    assert await read(store, order) == order
+
+
+async def test_leaving_without_commit_undoes_everything(store: Store) -> None:
+    order = await place(store, 1)
+    event = WebhookEvent(id=WebhookId("msg_1"), type="Transaction.Paid", payment_id=None, store_id=None)
+    async with store.writing() as unit:
+        await keep(unit, placed(2))
+        await record(unit, order, settled(order))
+        await unit.inbox.add(event, outcome="settled", received_at=NOW)
+        await unit.catalog.put(Product(id=ProductId("p"), name="p", price=Money(1, "KRW")))
+
+    async with store.reading() as unit:
+        assert await unit.orders.by_id(OrderId(f"{2:032x}")) is None
+        assert await unit.orders.by_id(order.id) == order
+        assert [entry.seq for entry in await unit.history.of_order(order.id)] == [1]
+        assert not await unit.inbox.seen(event.id)
+        assert await unit.catalog.products() == []
+
+
+async def test_leaving_by_an_error_undoes_everything(store: Store) -> None:
+    async def fail(_: UnitOfWork) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write(store, lambda unit: keep(unit, placed()), fail)
+
+    assert await ask(store, lambda unit: unit.orders.by_id(placed().order.id)) is None
+
+
+async def test_nobody_sees_what_is_not_committed(store: Store) -> None:
+    async with store.writing() as unit:
+        await keep(unit, placed())
+        assert await unit.orders.by_id(placed().order.id) == placed().order
+        assert await ask(store, lambda other: other.orders.by_id(placed().order.id)) is None
+        await unit.commit()
+
+    assert await ask(store, lambda unit: unit.orders.by_id(placed().order.id)) == placed().order
+
+
+async def test_each_read_of_a_reading_unit_sees_what_is_committed_by_then(store: Store) -> None:
+    order = await place(store)
+    async with store.reading() as unit:
+        assert await unit.orders.by_id(order.id) == order
+        stored = await change(store, order, settled(order))
+        assert await unit.orders.by_id(order.id) == stored
+
+
+async def test_a_reading_unit_waits_for_no_writing_one(store: Store) -> None:
+    order = await place(store)
+    async with store.writing() as unit:
+        await unit.orders.by_id(order.id)
+        async with asyncio.timeout(2):
+            assert await read(store, order) == order
+
+
+async def test_a_writing_unit_waits_for_no_reading_one(store: Store) -> None:
+    order = await place(store)
+    async with store.reading() as unit:
+        await unit.orders.by_id(order.id)
+        async with asyncio.timeout(2):
+            await change(store, order, settled(order))
+
+
+async def test_a_reading_unit_refuses_to_commit_and_to_write(store: Store) -> None:
+    order = await place(store)
+    refund = Refund(
+        id=RefundId("r"), order_id=order.id, amount=order.price, reason="", requested_by="gyeolje", requested_at=NOW
+    )
+    event = WebhookEvent(id=WebhookId("msg_1"), type="Transaction.Paid", payment_id=None, store_id=None)
+    key = PlacedBefore(key_hash="k", order_id=order.id, fingerprint="f", salt="s")
+    entry = replace(placed().entries[0], seq=2)
+    writes: list[Callable[[UnitOfWork], Awaitable[object]]] = [
+        lambda unit: unit.commit(),
+        lambda unit: unit.orders.add(placed(2).order),
+        lambda unit: unit.orders.save(order),
+        lambda unit: unit.orders.lease_due(NOW, NOW, 1),
+        lambda unit: unit.refunds.save(refund),
+        lambda unit: unit.history.append([entry]),
+        lambda unit: unit.inbox.add(event, outcome="settled", received_at=NOW),
+        lambda unit: unit.catalog.put(Product(id=ProductId("p"), name="p", price=Money(1, "KRW"))),
+        lambda unit: unit.catalog.hold(ProductId("p"), 1),
+        lambda unit: unit.catalog.release(ProductId("p"), 1),
+        lambda unit: unit.placements.add(key),
+    ]
+    for write in writes:
+        with pytest.raises(RuntimeError, match="only an open writing unit can write"):
+            await ask(store, write)
+
+    assert await read(store, order) == order
+    assert await ask(store, lambda unit: unit.catalog.products()) == []
+
+
+async def test_a_unit_in_which_a_step_failed_cannot_be_committed(store: Store) -> None:
+    order = await place(store)
+    stored = await change(store, order, settled(order))
+    async with store.writing() as unit:
+        await unit.catalog.put(Product(id=ProductId("p"), name="p", price=Money(1, "KRW")))
+        with pytest.raises(ConflictError):
+            await unit.orders.save(order)
+        with pytest.raises(ConflictError, match="cannot be committed"):
+            await unit.commit()
+
+    assert await read(store, order) == stored
+    assert await ask(store, lambda unit: unit.catalog.products()) == []
+
+
+async def test_a_unit_has_a_deadline(new_store: NewStore) -> None:
+    store = new_store(seconds=0.2)
+    order = await place(store)
+    with pytest.raises(StoreUnavailableError, match="not done in time"):
+        await write(store, lambda unit: unit.orders.by_id(order.id), lambda _: asyncio.Event().wait())
+
+    assert (await change(store, order, settled(order))).status is OrderStatus.COMPLETED
+
+
+async def test_a_unit_that_waits_for_another_has_a_deadline(new_store: NewStore) -> None:
+    store, hasty = new_store(), new_store(seconds=0.2)
+    order = await place(store)
+
+    async def also() -> None:
+        async with hasty.writing() as unit:
+            await unit.orders.by_id(order.id)
+
+    async with store.writing() as unit:
+        await unit.orders.by_id(order.id)
+        with pytest.raises(StoreUnavailableError):
+            await asyncio.create_task(also())
+        await record(unit, order, settled(order))
+        await unit.commit()
+
+    assert (await read(store, order)).status is OrderStatus.COMPLETED
+
+
+async def test_the_store_answers_a_check(store: Store) -> None:
+    await store.check()
+
+
+# --- orders -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("price", "captured"),
+    [
+        (Money(355_000, "KRW"), Money(355_000, "KRW")),
+        (Money(1_599, "USD"), Money(1_599, "USD")),
+        (Money(9_800, "JPY"), Money(9_801, "JPY")),
+        (Money(355_000, "KRW"), Money(25_099, "USD")),
+        (Money(10**15, "KRW"), Money(10**15, "JPY")),
+    ],
+    ids=str,
+)
+async def test_every_field_of_an_order_comes_back_as_it_was(store: Store, price: Money, captured: Money) -> None:
+    line = OrderLine(product_id=ProductId("p-2"), name='좌석 "A"\\ \U0001f3ab', quantity=1, price=price)
+    order = await place(store, line=line)
+    full = replace(
+        settled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))).order,
+        observed=Observed(said="SOMETHING_NEW", attempt="tx-1", changed_at=NOW, updated_at=NOW - timedelta(seconds=1)),
+        attention="a person, please: 확인",
+        look_at=NOW + timedelta(microseconds=1),
+        looks=3,
+        failures=2,
+    )
+    stored = await change(
+        store,
+        order,
+        replace(settled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))), order=full),
+    )
+
+    found = await read(store, order)
+    assert found == replace(full, version=1) == stored
+    assert found.captured == captured
+    assert [field.name for field in fields(found) if getattr(found, field.name) is None] == (
+        ["reason"] if price == captured else []
+    )
+    assert type(found.payment_id) is PaymentId
+    assert type(found.status) is OrderStatus
+    assert found.created_at.utcoffset() == timedelta(0)
+
+
+async def test_an_order_of_several_lines_keeps_them_in_order(store: Store) -> None:
+    lines = (
+        OrderLine(product_id=ProductId("b"), name="둘", quantity=2, price=Money(10, "KRW")),
+        OrderLine(product_id=ProductId("a"), name="하나", quantity=1, price=Money(0, "KRW")),
+    )
+    settlement = Order.place(
+        order_id=OrderId("o"),
+        payment_id=PaymentId("A" * 32),
+        token_hash="t",
+        lines=lines,
+        now=NOW,
+        expires_at=NOW,
+    )
+    async with store.writing() as unit:
+        await keep(unit, settlement)
+        await unit.commit()
+
+    assert (await read(store, settlement.order)).lines == lines
+
+
+async def test_an_order_whose_history_was_not_appended_first_cannot_be_kept(store: Store) -> None:
+    async with store.writing() as unit:
+        with pytest.raises(StoreUnavailableError, match="refused: a change has its history entry"):
+            await unit.orders.add(placed().order)
+        with pytest.raises(StoreUnavailableError, match="cannot be committed"):
+            await unit.commit()
+
+    assert await ask(store, lambda unit: unit.orders.by_id(placed().order.id)) is None
+
+
+async def test_a_history_without_its_order_cannot_be_committed(store: Store) -> None:
+    with pytest.raises(StoreUnavailableError, match="refused: everything belongs to an order"):
+        await write(store, lambda unit: unit.history.append(placed().entries))
+
+    assert await ask(store, lambda unit: unit.history.of_order(placed().order.id)) == []
+
+
+async def test_a_second_order_for_one_payment_is_a_conflict(store: Store) -> None:
+    order = await place(store, 1)
+    other = placed(2)
+    twin = replace(other, order=replace(other.order, payment_id=order.payment_id))
+    with pytest.raises(ConflictError):
+        await write(store, lambda unit: keep(unit, twin))
+
+
+async def test_a_saved_order_has_the_next_version(store: Store) -> None:
+    order = await place(store)
+    await change(store, order, settled(order))
+
+    assert (await read(store, order)).version == order.version + 1
+
+
+async def test_saving_an_order_that_was_saved_by_anybody_since_is_a_conflict(store: Store) -> None:
+    order = await place(store)
+    stored = await change(store, order, settled(order))
+    async with store.writing() as unit:
+        with pytest.raises(ConflictError):
+            await unit.orders.save(order.look_by(NOW))
+
+    assert await read(store, order) == stored
+
+
+async def test_saving_an_order_that_was_never_added_is_a_conflict(store: Store) -> None:
+    async with store.writing() as unit:
+        with pytest.raises(ConflictError):
+            await unit.orders.save(placed().order)
+
+
+async def test_there_is_no_order_of_an_unknown_id(store: Store) -> None:
+    await place(store)
+
+    assert await ask(store, lambda unit: unit.orders.by_id(OrderId("unknown"))) is None
+
+
+async def test_an_order_is_found_by_its_payment(store: Store) -> None:
+    order = await place(store, 1)
+    await place(store, 2)
+
+    assert await ask(store, lambda unit: unit.orders.by_payment(order.payment_id)) == order
+
+
+@pytest.mark.parametrize("text", ["", "unknown", "a\x00b", "\ud800", "결제", "x" * 100_000, "' OR 1=1 --", "%"])
+async def test_any_text_may_be_looked_up(store: Store, text: str) -> None:
+    await place(store)
+    for unit_of in (store.reading, store.writing):
+        async with unit_of() as unit:
+            assert await unit.orders.by_payment(text) is None
+            assert await unit.orders.by_id(OrderId(text)) is None
+            assert await unit.history.of_order(OrderId(text)) == []
+            assert await unit.refunds.of_order(OrderId(text)) == []
+            assert not await unit.inbox.seen(WebhookId(text))
+            assert await unit.placements.by_key(text) is None
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda unit, order: unit.orders.by_id(order.id),
+        lambda unit, order: unit.orders.by_payment(order.payment_id),
+    ],
+    ids=["by_id", "by_payment"],
+)
+async def test_in_a_writing_unit_an_order_is_held_until_the_unit_ends(new_store: NewStore, find: Find) -> None:
+    first, second = new_store(), new_store()
+    order = await place(first)
+
+    async def also() -> Order | None:
+        async with second.writing() as unit:
+            return await find(unit, order)
+
+    async with first.writing() as unit:
+        await find(unit, order)
+        waiting = asyncio.create_task(also())
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        stored = await record(unit, order, settled(order))
+        await unit.commit()
+
+    assert await waiting == stored
+
+
+async def test_of_ten_units_that_read_decide_and_write_one_order_at_once_exactly_one_wins(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    order = await place(stores[0])
+    together = asyncio.Barrier(10)
+
+    async def settle(store: Store) -> bool:
+        await together.wait()
+        async with store.writing() as unit:
+            current = await unit.orders.by_id(order.id)
+            assert current is not None
+            if current.status is not OrderStatus.PENDING:
+                return False
+            await record(unit, current, settled(current))
+            await unit.commit()
+            return True
+
+    assert sorted(await asyncio.gather(*(settle(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
+    assert [e.kind.value for e in await ask(stores[0], lambda unit: unit.history.of_order(order.id))] == [
+        "placed",
+        "payment_observed",
+        "completed",
+    ]
+
+
+async def test_of_ten_units_that_save_what_they_read_before_exactly_one_wins(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    order = await place(stores[0])
+    together = asyncio.Barrier(10)
+
+    async def settle(store: Store) -> bool:
+        seen = await read(store, order)
+        await together.wait()
+        try:
+            await change(store, seen, settled(seen))
+        except ConflictError:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(*(settle(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
+    assert (await read(stores[0], order)).version == 1
+
+
+async def test_leases_go_to_at_most_so_many_the_longest_due_first(store: Store) -> None:
+    for number, minutes in [(1, 3), (2, 9), (3, 6), (4, 0)]:
+        await place(store, number, at=NOW - timedelta(minutes=minutes))
+    until = NOW + timedelta(seconds=90)
+    async with store.writing() as unit:
+        leased = await unit.orders.lease_due(NOW, until, 2)
+        await unit.commit()
+
+    assert [order.id for order in leased] == [f"{2:032x}", f"{3:032x}"]
+    assert [(order.look_at, order.version) for order in leased] == [(until, 1), (until, 1)]
+    assert [await read(store, order) for order in leased] == list(leased)
+
+
+async def test_an_order_is_due_at_its_very_moment_and_not_before_it(store: Store) -> None:
+    order = await place(store)
+    due = order.look_at
+    assert due is not None
+    moment = timedelta(microseconds=1)
+    async with store.writing() as unit:
+        assert await unit.orders.due_count(due - moment) == 0
+        assert await unit.orders.lease_due(due - moment, due + moment, 10) == []
+        assert await unit.orders.due_count(due) == 1
+        assert [leased.id for leased in await unit.orders.lease_due(due, due + moment, 10)] == [order.id]
+
+
+async def test_an_order_at_rest_is_never_due(store: Store) -> None:
+    order = await place(store)
+    await change(store, order, settled(order))
+    async with store.writing() as unit:
+        assert await unit.orders.due_count(NOW + timedelta(days=365)) == 0
+        assert await unit.orders.lease_due(NOW + timedelta(days=365), NOW, 10) == []
+
+
+async def test_a_leased_order_is_due_again_once_its_lease_is_over(store: Store) -> None:
+    order = await place(store, at=NOW - timedelta(hours=1))
+    until = NOW + timedelta(seconds=90)
+    async with store.writing() as unit:
+        await unit.orders.lease_due(NOW, until, 10)
+        await unit.commit()
+    async with store.writing() as unit:
+        assert await unit.orders.lease_due(NOW, until, 10) == []
+        assert [leased.id for leased in await unit.orders.lease_due(until, until, 10)] == [order.id]
+
+
+async def test_two_callers_never_lease_one_order(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    for number in range(30):
+        await place(stores[0], number, at=NOW - timedelta(hours=1))
+    together = asyncio.Barrier(6)
+
+    async def lease(store: Store) -> list[OrderId]:
+        await together.wait()
+        async with store.writing() as unit:
+            leased = await unit.orders.lease_due(NOW, NOW + timedelta(seconds=90), 10)
+            await unit.commit()
+            return [order.id for order in leased]
+
+    taken = [one for some in await asyncio.gather(*(lease(stores[n % 2]) for n in range(6))) for one in some]
+    assert len(taken) == len(set(taken))
+    assert len(taken) >= 10
+
+
+async def test_a_lease_makes_a_slower_save_a_conflict(store: Store) -> None:
+    order = await place(store, at=NOW - timedelta(hours=1))
+    async with store.writing() as unit:
+        await unit.orders.lease_due(NOW, NOW + timedelta(seconds=90), 10)
+        await unit.commit()
+
+    with pytest.raises(ConflictError):
+        await change(store, order, settled(order))
+
+
+async def test_pages_begin_with_the_newest_and_go_on_without_gap_or_repetition(store: Store) -> None:
+    for number in range(1, 8):
+        await place(store, number, at=NOW + timedelta(seconds=number // 2))
+    newest = [f"{number:032x}" for number in (7, 6, 5, 4, 3, 2, 1)]
+    seen: list[str] = []
+    before = None
+    while page := await ask(store, lambda unit: unit.orders.page(before=before, limit=3)):  # noqa: B023 - awaited at once
+        seen += [order.id for order in page]
+        before = (page[-1].created_at, page[-1].id)
+
+    assert seen == newest
+
+
+async def test_pages_hold_what_matches(store: Store) -> None:
+    orders = [await place(store, number, at=NOW + timedelta(seconds=number)) for number in range(1, 5)]
+    await change(store, orders[0], settled(orders[0]))
+    await change(store, orders[1], settled(orders[1], payment(orders[1], PaymentStatus.UNKNOWN, said="NEW")))
+    wrong = settled(orders[2], payment(orders[2], store_id="another"))
+    await change(store, orders[2], replace(wrong, order=replace(wrong.order, attention="look")))
+
+    async def ids(**matching: Any) -> list[int]:
+        found = await ask(store, lambda unit: unit.orders.page(**matching))
+        return [int(order.id, 16) for order in found]
+
+    assert await ids() == [4, 3, 2, 1]
+    assert await ids(status=OrderStatus.PENDING) == [4, 2]
+    assert await ids(status=OrderStatus.COMPLETED) == [1]
+    assert await ids(status=OrderStatus.CANCELLED) == [3]
+    assert await ids(attention=True) == [3, 2]
+    assert await ids(attention=True, status=OrderStatus.PENDING) == [2]
+    assert await ids(attention=True, before=(orders[2].created_at, orders[2].id)) == [2]
+    assert await ids(status=OrderStatus.COMPLETED, attention=True) == []
+
+
+# --- refunds ----------------------------------------------------------------------------------------------------
+
+
+async def owing(store: Store, number: int = 1, *, line: OrderLine = SEAT) -> tuple[Order, Refund]:
+    """A completed order of which half is owed back."""
+    order = await place(store, number, line=line)
+    order = await change(store, order, settled(order))
+    asked = order.request_refund(
+        Money(order.price.minor // 2, order.price.currency),
+        refund_id=RefundId(f"refund-{number}"),
+        reason="마음이 바뀜",
+        requested_by="operator",
+        now=NOW,
+    )
+    return await change(store, order, asked), asked.refunds[0]
+
+
+@pytest.mark.parametrize("currency", ["KRW", "USD", "JPY"])
+async def test_every_field_of_a_refund_comes_back_as_it_was(store: Store, currency: str) -> None:
+    order, refund = await owing(store, line=replace(SEAT, price=Money(1_599, currency)))
+    assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [refund]
+
+    failed = refund.failed("카드사 거절", NOW + timedelta(microseconds=1))
+    async with store.writing() as unit:
+        await unit.refunds.save(failed)
+        await unit.commit()
+
+    (found,) = await ask(store, lambda unit: unit.refunds.of_order(order.id))
+    assert found == failed
+    assert found.amount == Money(799, currency)
+    assert type(found.status) is RefundStatus
+    assert all(getattr(found, field.name) is not None for field in fields(found))
+
+
+async def test_saving_a_refund_replaces_the_one_of_its_id(store: Store) -> None:
+    order, refund = await owing(store)
+    done = refund.succeeded(NOW)
+    async with store.writing() as unit:
+        await unit.refunds.save(refund)
+        await unit.refunds.save(done)
+        await unit.refunds.save(done)
+        await unit.commit()
+
+    assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [done]
+
+
+async def test_the_refunds_of_an_order_come_the_oldest_first_and_none_of_another(store: Store) -> None:
+    order, first = await owing(store, 1)
+    _, other = await owing(store, 2)
+    asked = order.request_refund(
+        None, refund_id=RefundId("a"), reason="rest", requested_by="operator", now=NOW + timedelta(seconds=1)
+    )
+    await change(store, order, asked)
+
+    assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [first, asked.refunds[0]]
+    assert await ask(store, lambda unit: unit.refunds.of_order(other.order_id)) == [other]
+
+
+async def test_two_full_refunds_asked_for_at_once_are_one(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    order = await place(stores[0])
+    order = await change(stores[0], order, settled(order))
+    together = asyncio.Barrier(2)
+
+    async def refund(store: Store, name: str) -> bool:
+        seen = await read(store, order)
+        asked = seen.request_refund(None, refund_id=RefundId(name), reason="", requested_by="operator", now=NOW)
+        await together.wait()
+        try:
+            await change(store, seen, asked)
+        except ConflictError:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(refund(stores[0], "a"), refund(stores[1], "b"))) == [False, True]
+    assert len(await ask(stores[0], lambda unit: unit.refunds.of_order(order.id))) == 1
+
+
+# --- history ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("currency", ["KRW", "USD", "JPY"])
+async def test_every_field_of_an_entry_comes_back_as_it_was(store: Store, currency: str) -> None:
+    order = await place(store)
+    data = {
+        "said": "말",
+        "n": 10**15,
+        "no": None,
+        "yes": True,
+        "part": 0.5,
+        "differs": ["amount", "통화"],
+        "odd": "a\x00\ud800",
+    }
+    entry = HistoryEntry(
+        order_id=order.id,
+        seq=2,
+        kind=HistoryKind.CANCELLED,
+        at=NOW + timedelta(microseconds=7),
+        status=OrderStatus.CANCELLED,
+        reason=CancelReason.MISMATCH,
+        refunded=Money(12_345, currency),
+        data=data,
+    )
+    async with store.writing() as unit:
+        await unit.history.append([entry])
+        await unit.commit()
+
+    (found,) = await ask(store, lambda unit: unit.history.of_order(order.id, after=1))
+    assert found == entry
+    assert (type(found.kind), type(found.status), type(found.reason)) == (HistoryKind, OrderStatus, CancelReason)
+
+
+async def test_entries_come_in_order_after_a_number_and_never_those_of_another_order(store: Store) -> None:
+    order, other = await place(store, 1), await place(store, 2)
+    await change(store, order, settled(order))
+
+    async def numbers(order_id: OrderId, after: int = 0) -> list[int]:
+        entries = await ask(store, lambda unit: unit.history.of_order(order_id, after=after))
+        assert all(entry.order_id == order_id for entry in entries)
+        return [entry.seq for entry in entries]
+
+    assert await numbers(order.id) == [1, 2, 3]
+    assert await numbers(order.id, after=1) == [2, 3]
+    assert await numbers(order.id, after=3) == []
+    assert await numbers(order.id, after=10**30) == []
+    assert await numbers(other.id) == [1]
+
+
+async def test_appending_an_entry_that_is_there_already_is_a_conflict(store: Store) -> None:
+    order = await place(store)
+    entries = settled(order).entries
+    await change(store, order, settled(order))
+    with pytest.raises(ConflictError):
+        async with store.writing() as unit:
+            await unit.history.append(entries)
+
+    assert len(await ask(store, lambda unit: unit.history.of_order(order.id))) == 3
+
+
+async def test_the_history_takes_no_gap(store: Store) -> None:
+    order = await place(store)
+    with pytest.raises(StoreUnavailableError, match="refused: the history has no gaps"):
+        async with store.writing() as unit:
+            await unit.history.append([replace(settled(order).entries[0], seq=3)])
+
+
+async def test_appending_nothing_is_nothing(store: Store) -> None:
+    async with store.writing() as unit:
+        await unit.history.append([])
+        await unit.commit()
+
+
+# --- inbox ------------------------------------------------------------------------------------------------------
+
+
+def event(name: str = "msg_1", **fields: Any) -> WebhookEvent:
+    said: dict[str, Any] = {"type": "Transaction.Paid", "payment_id": "p", "store_id": "store-1", "occurred_at": NOW}
+    return WebhookEvent(id=WebhookId(name), **(said | fields))
+
+
+async def test_an_event_is_kept_once_for_ever(store: Store) -> None:
+    assert not await ask(store, lambda unit: unit.inbox.seen(WebhookId("msg_1")))
+    for expected in (True, False):
+        async with store.writing() as unit:
+            assert await unit.inbox.add(event(), outcome="settled", received_at=NOW) is expected
+            await unit.commit()
+
+    assert await ask(store, lambda unit: unit.inbox.seen(WebhookId("msg_1")))
+    assert not await ask(store, lambda unit: unit.inbox.seen(WebhookId("msg_2")))
+
+
+async def test_an_event_seen_before_fails_nothing_else_in_its_unit(store: Store) -> None:
+    order = await place(store)
+    async with store.writing() as unit:
+        assert await unit.inbox.add(event(), outcome="settled", received_at=NOW)
+        assert not await unit.inbox.add(event(), outcome="settled", received_at=NOW)
+        await record(unit, order, settled(order))
+        await unit.commit()
+
+    assert (await read(store, order)).status is OrderStatus.COMPLETED
+
+
+async def test_of_ten_copies_of_an_event_that_come_at_once_exactly_one_is_kept(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    together = asyncio.Barrier(10)
+
+    async def receive(store: Store) -> bool:
+        await together.wait()
+        async with store.writing() as unit:
+            kept = await unit.inbox.add(event(), outcome="settled", received_at=NOW)
+            await unit.commit()
+            return kept
+
+    assert sorted(await asyncio.gather(*(receive(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
+
+
+async def test_an_event_may_say_anything_or_nothing(store: Store) -> None:
+    odd = event("msg_\ud800\x00", type="새\x00 type \udfff", payment_id="\x00", store_id=None, occurred_at=None)
+    for expected in (True, False):
+        async with store.writing() as unit:
+            assert await unit.inbox.add(odd, outcome="ignored", received_at=NOW) is expected
+            await unit.commit()
+
+    assert await ask(store, lambda unit: unit.inbox.seen(odd.id))
+
+
+# --- catalogue --------------------------------------------------------------------------------------------------
+
+
+async def stock(store: Store, *products: Product) -> None:
+    async with store.writing() as unit:
+        for product in products:
+            await unit.catalog.put(product)
+        await unit.commit()
+
+
+def product(name: str = "p", *, available: int | None = None, price: Money = SEAT.price) -> Product:
+    return Product(id=ProductId(name), name=name, price=price, available=available)
+
+
+async def test_products_come_back_as_they_were_by_name(store: Store) -> None:
+    kept = [
+        product("나", price=Money(9_800, "JPY"), available=0),
+        product("b", price=Money(1_599, "USD")),
+        product("B", price=Money(0, "KRW"), available=10**15),
+        product("가", available=1),
+    ]
+    await stock(store, *kept)
+
+    assert await ask(store, lambda unit: unit.catalog.products()) == [kept[2], kept[1], kept[3], kept[0]]
+
+
+async def test_putting_a_product_replaces_the_one_of_its_id_with_its_stock(store: Store) -> None:
+    await stock(store, product(available=1))
+    other = Product(id=ProductId("p"), name="new", price=Money(2, "USD"), available=7)
+    await stock(store, other)
+
+    assert await ask(store, lambda unit: unit.catalog.products()) == [other]
+
+
+async def test_holding_takes_off_what_is_available_and_tells_the_product_as_it_is_then(store: Store) -> None:
+    await stock(store, product(available=5))
+    async with store.writing() as unit:
+        assert await unit.catalog.hold(ProductId("p"), 2) == product(available=3)
+        assert await unit.catalog.hold(ProductId("p"), 3) == product(available=0)
+        await unit.commit()
+
+    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=0)]
+
+
+async def test_a_product_without_limit_can_always_be_held(store: Store) -> None:
+    await stock(store, product())
+    async with store.writing() as unit:
+        assert await unit.catalog.hold(ProductId("p"), 10**30) == product()
+
+
+@pytest.mark.parametrize("quantity", [3, 2**63, 10**30])
+async def test_more_than_is_left_is_sold_out_and_nothing_is_taken(store: Store, quantity: int) -> None:
+    await stock(store, product(available=2))
+    async with store.writing() as unit:
+        with pytest.raises(SoldOutError):
+            await unit.catalog.hold(ProductId("p"), quantity)
+        await unit.commit()
+
+    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=2)]
+
+
+@pytest.mark.parametrize("name", ["unknown", "a\x00b", "\ud800"])
+async def test_a_product_that_is_not_there_cannot_be_held(store: Store, name: str) -> None:
+    await stock(store, product())
+    async with store.writing() as unit:
+        with pytest.raises(ProductNotFoundError):
+            await unit.catalog.hold(ProductId(name), 1)
+
+
+async def test_releasing_puts_back(store: Store) -> None:
+    await stock(store, product(available=2))
+    async with store.writing() as unit:
+        await unit.catalog.release(ProductId("p"), 3)
+        await unit.commit()
+
+    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=5)]
+
+
+async def test_a_product_that_is_gone_or_without_limit_stays_as_it_is_when_released(store: Store) -> None:
+    await stock(store, product())
+    async with store.writing() as unit:
+        await unit.catalog.release(ProductId("p"), 3)
+        await unit.catalog.release(ProductId("gone"), 3)
+        await unit.commit()
+
+    assert await ask(store, lambda unit: unit.catalog.products()) == [product()]
+
+
+async def test_stock_is_never_negative(store: Store) -> None:
+    with pytest.raises(StoreUnavailableError, match="refused: stock is never negative"):
+        await stock(store, product(available=-1))
+
+
+async def test_of_twenty_who_want_the_last_seat_exactly_one_gets_it(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    await stock(stores[0], product(available=1))
+    together = asyncio.Barrier(20)
+
+    async def hold(store: Store) -> bool:
+        await together.wait()
+        try:
+            async with store.writing() as unit:
+                await unit.catalog.hold(ProductId("p"), 1)
+                await unit.commit()
+        except SoldOutError:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(*(hold(stores[n % 2]) for n in range(20)))) == [False] * 19 + [True]
+
+
+# --- placements -------------------------------------------------------------------------------------------------
+
+
+async def place_with_key(store: Store, number: int, key: str) -> PlacedBefore:
+    settlement = placed(number)
+    remembered = PlacedBefore(key_hash=key, order_id=settlement.order.id, fingerprint=f"f{number}", salt=f"s{number}")
+    async with store.writing() as unit:
+        await keep(unit, settlement)
+        await unit.placements.add(remembered)
+        await unit.commit()
+    return remembered
+
+
+async def test_a_key_tells_what_it_placed(store: Store) -> None:
+    remembered = await place_with_key(store, 1, "k1")
+
+    assert await ask(store, lambda unit: unit.placements.by_key("k1")) == remembered
+    assert await ask(store, lambda unit: unit.placements.by_key("k2")) is None
+
+
+async def test_a_key_that_is_remembered_already_is_a_conflict(store: Store) -> None:
+    remembered = await place_with_key(store, 1, "k1")
+    with pytest.raises(ConflictError):
+        await place_with_key(store, 2, "k1")
+
+    assert await ask(store, lambda unit: unit.placements.by_key("k1")) == remembered
+    assert await ask(store, lambda unit: unit.orders.by_id(placed(2).order.id)) is None
+
+
+async def test_of_ten_orders_placed_at_once_with_one_key_exactly_one_is_kept(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    together = asyncio.Barrier(10)
+
+    async def attempt(number: int) -> bool:
+        await together.wait()
+        try:
+            await place_with_key(stores[number % 2], number, "k1")
+        except ConflictError:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(*(attempt(number) for number in range(10)))) == [False] * 9 + [True]
+    assert len(await ask(stores[0], lambda unit: unit.orders.page())) == 1
+
+
+# --- rules that no order may break ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"status": OrderStatus.PENDING}, "an order never moves back"),
+        ({"price": Money(355_001, "KRW")}, "an order keeps its identity"),
+        ({"name": "another"}, "an order keeps its identity"),
+        ({"lines": ()}, "an order keeps its identity"),
+        ({"token_hash": "another"}, "an order keeps its identity"),
+        ({"captured": None, "refunded": Money(0, "KRW"), "owed": Money(0, "KRW")}, "what was captured never changes"),
+        ({"refunded": Money(999, "KRW")}, "what went back stays back"),
+        ({"refunded": Money(1_001, "KRW")}, "a change has its history entry"),
+        ({"owed": Money(1, "KRW")}, "a change has its history entry"),
+        ({"seq": 2}, "a change has its history entry"),
+        ({"seq": 4}, "a change has its history entry"),
+        ({"reason": CancelReason.EXPIRED}, "a change has its history entry"),
+        ({"status": OrderStatus.CANCELLED, "reason": CancelReason.REFUNDED}, "a change has its history entry"),
+    ],
+    ids=str,
+)
+async def test_no_save_breaks_a_rule(store: Store, changed: dict[str, Any], rule: str) -> None:
+    order = await place(store)
+    partly = payment(order, PaymentStatus.PARTIAL_CANCELLED, cancelled=Money(1_000, "KRW"))
+    stored = await change(store, order, settled(order, partly))
+    assert (stored.status, stored.seq) == (OrderStatus.COMPLETED, 3)
+    async with store.writing() as unit:
+        with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
+            await unit.orders.save(replace(stored, **changed))
+
+    assert await read(store, order) == stored
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"reason": None}, "a CANCELLED order has a reason, and no other has"),
+        ({"status": OrderStatus.COMPLETED, "reason": None}, "a COMPLETED order was paid in full"),
+        ({"owed": Money(355_001, "USD")}, "no more goes back than was captured"),
+        ({"refunded": Money(0, "KRW"), "owed": Money(0, "KRW")}, "money goes back in the currency it came in"),
+    ],
+    ids=str,
+)
+async def test_no_order_is_in_a_state_that_cannot_be(store: Store, changed: dict[str, Any], rule: str) -> None:
+    order = await place(store)
+    dollars = payment(order, total=Money(355_000, "USD"), cancelled=Money(0, "USD"))
+    settlement = settled(order, dollars)
+    assert settlement.order.reason is CancelReason.MISMATCH
+    wrong = replace(settlement.order, **changed)
+    last = replace(settlement.entries[-1], status=wrong.status, reason=wrong.reason, refunded=wrong.refunded)
+    async with store.writing() as unit:
+        await unit.history.append([*settlement.entries[:-1], last])
+        with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
+            await unit.orders.save(wrong)
+
+    assert await read(store, order) == order
+
+
+async def test_an_order_begins_pending(store: Store) -> None:
+    order = placed().order
+    done = settled(order)
+    with pytest.raises(StoreUnavailableError, match="refused: an order begins PENDING"):
+        await write(
+            store,
+            lambda unit: unit.history.append([*placed().entries, *done.entries]),
+            lambda unit: unit.orders.add(done.order),
+        )
+
+
+async def test_every_edge_of_the_lifecycle_can_be_gone(store: Store) -> None:
+    order = await place(store, 1)
+    completed = await change(store, order, settled(order))
+    back = payment(order, PaymentStatus.CANCELLED, cancelled=order.price)
+    refunded = await change(store, completed, settled(completed, back))
+    other = await place(store, 2)
+    gone = await change(store, other, other.settle(None, shop=SHOP, now=NOW, refund_id=RefundId("r"), give_up=True))
+
+    assert [(o.status.value, o.reason) for o in (completed, refunded, gone)] == [
+        ("COMPLETED", None),
+        ("CANCELLED", CancelReason.REFUNDED),
+        ("CANCELLED", CancelReason.ABANDONED),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"id": "r2", "amount": Money(1, "KRW")}, "a refund is owed by its order"),
+        (
+            {"id": "r2", "amount": Money(1, "KRW"), "status": RefundStatus.FAILED, "settled_at": NOW},
+            "a refund begins REQUESTED",
+        ),
+        ({"id": "r2", "amount": Money(0, "KRW")}, "a refund gives something back"),
+        ({"amount": Money(1, "KRW")}, "a refund keeps its identity"),
+        ({"reason": "another"}, "a refund keeps its identity"),
+        ({"requested_by": "another"}, "a refund keeps its identity"),
+        ({"settled_at": NOW}, "a refund that has ended says when"),
+        ({"status": RefundStatus.SUCCEEDED}, "a refund that has ended says when"),
+    ],
+    ids=str,
+)
+async def test_no_refund_breaks_a_rule(store: Store, changed: dict[str, Any], rule: str) -> None:
+    order, refund = await owing(store)
+    async with store.writing() as unit:
+        with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
+            await unit.refunds.save(replace(refund, **changed))
+
+    assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [refund]
+
+
+@pytest.mark.parametrize("again", [RefundStatus.REQUESTED, RefundStatus.SUCCEEDED])
+async def test_a_refund_ends_once(store: Store, again: RefundStatus) -> None:
+    _, refund = await owing(store)
+    async with store.writing() as unit:
+        await unit.refunds.save(refund.failed("no", NOW))
+        await unit.commit()
+    other = replace(refund, status=again, settled_at=None if again is RefundStatus.REQUESTED else NOW)
+    async with store.writing() as unit:
+        with pytest.raises(StoreUnavailableError, match="refused: a refund ends once"):
+            await unit.refunds.save(other)
+
+
+async def test_a_refund_belongs_to_an_order(store: Store) -> None:
+    refund = Refund(
+        id=RefundId("r"), order_id=OrderId("x"), amount=Money(1, "KRW"), reason="", requested_by="", requested_at=NOW
+    )
+    with pytest.raises(StoreUnavailableError, match="refused: everything belongs to an order"):
+        await write(store, lambda unit: unit.refunds.save(refund))
+
+
+async def test_a_placement_belongs_to_an_order(store: Store) -> None:
+    remembered = PlacedBefore(key_hash="k", order_id=OrderId("x"), fingerprint="f", salt="s")
+    with pytest.raises(StoreUnavailableError, match="refused: everything belongs to an order"):
+        await write(store, lambda unit: unit.placements.add(remembered))
