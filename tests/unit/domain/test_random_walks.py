@@ -1,0 +1,365 @@
+"""Random lives of an order beside a ledger that knows PortOne's rules and nothing of ours. The ledger is the judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from domain.history import HistoryEntry
+from domain.ids import OrderId, PaymentId, ProductId, RefundId
+from domain.lifecycle import CancelReason, OrderStatus
+from domain.money import Money
+from domain.order import Order, OrderLine, Settlement
+from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus, Shop
+from domain.refund import Refund, RefundStatus
+
+T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+PRICE = 1000
+HONEST = ("KRW", PRICE, "store-ours", "LIVE")
+PURCHASES = st.sampled_from(
+    [
+        HONEST,
+        HONEST,
+        HONEST,
+        ("KRW", 900, "store-ours", "LIVE"),
+        ("KRW", 1100, "store-ours", "LIVE"),
+        ("USD", PRICE, "store-ours", "LIVE"),
+        ("KRW", PRICE, "store-theirs", "LIVE"),
+        ("KRW", PRICE, "store-ours", "TEST"),
+    ]
+)
+COURSES = st.sampled_from(["SUCCEEDED", "SUCCEEDED", "REQUESTED", "FAILED"])
+AMOUNTS = st.integers(1, 1200)
+
+
+@dataclass
+class Ledger:
+    """One payment at the gateway: what it is, what it was, and what went back."""
+
+    status: str | None = None
+    purchase: tuple[str, int, str, str] = HONEST
+    attempts: int = 0
+    ticks: int = 0
+    deposit_due: datetime | None = None
+    changed: int = 0
+    cancellations: list[tuple[str, str, int, str]] = field(default_factory=list)  # id, status, amount, reason
+    unknown_word: bool = False
+    records: list[Payment] = field(default_factory=list)
+
+    def move(self, status: str | None = None) -> None:
+        self.ticks += 1
+        if status is not None:
+            self.status, self.changed = status, self.ticks
+        self.records.append(self.record())
+
+    def open(self, purchase: tuple[str, int, str, str]) -> None:
+        self.attempts += 1
+        self.purchase, self.deposit_due = purchase, None
+        self.move("READY")
+
+    def cancel(self, reason: str, amount: int, course: str) -> None:
+        assert 0 < amount <= self.cancellable
+        self.cancellations.append((f"c{len(self.cancellations)}", course, amount, reason))
+        self.after_cancelling(course)
+
+    def end(self, position: int, course: str) -> None:
+        name, _, amount, reason = self.cancellations[position]
+        self.cancellations[position] = (name, course, amount, reason)
+        self.after_cancelling(course)
+
+    def after_cancelling(self, course: str) -> None:
+        if course == "SUCCEEDED":
+            self.move("CANCELLED" if self.cancelled == self.captured else "PARTIAL_CANCELLED")
+        else:
+            self.move()
+
+    @property
+    def captured(self) -> int:
+        return self.purchase[1] if self.status in ("PAID", "PARTIAL_CANCELLED", "CANCELLED") else 0
+
+    @property
+    def cancelled(self) -> int:
+        return sum(amount for _, status, amount, _ in self.cancellations if status == "SUCCEEDED")
+
+    @property
+    def cancellable(self) -> int:
+        requested = sum(amount for _, status, amount, _ in self.cancellations if status == "REQUESTED")
+        return self.captured - self.cancelled - requested
+
+    @property
+    def thinking(self) -> list[int]:
+        return [position for position, entry in enumerate(self.cancellations) if entry[1] == "REQUESTED"]
+
+    def record(self) -> Payment:
+        assert self.status is not None
+        currency, total, store, channel = self.purchase
+        return Payment(
+            id="p" * 32,
+            status=PaymentStatus(self.status),
+            said=self.status,
+            total=Money(total, currency),
+            cancelled=Money(self.cancelled, currency),
+            store_id=store,
+            channel_type=channel,
+            attempt=f"attempt-{self.attempts}",
+            changed_at=T0 + timedelta(milliseconds=self.changed),
+            updated_at=T0 + timedelta(milliseconds=self.ticks),
+            deposit_due=self.deposit_due if self.status == "VIRTUAL_ACCOUNT_ISSUED" else None,
+            cancellations=tuple(
+                Cancellation(id=name, status=CancellationStatus(status), amount=Money(amount, currency), reason=reason)
+                for name, status, amount, reason in self.cancellations
+            ),
+        )
+
+    def says(self) -> Payment | None:
+        if self.status is None:
+            return None
+        if self.unknown_word:
+            return replace(self.record(), status=PaymentStatus.UNKNOWN, said="SOMETHING_NEW")
+        return self.record()
+
+
+class Walk(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = T0
+        self.ledger = Ledger()
+        self.entries: list[HistoryEntry] = []
+        self.refunds: dict[str, Refund] = {}
+        self.ids = 0
+        self.restocked = 0
+        placed = Order.place(
+            order_id=OrderId("a" * 32),
+            payment_id=PaymentId("p" * 32),
+            token_hash="0" * 64,
+            lines=[OrderLine(product_id=ProductId("vip"), name="VIP", quantity=1, price=Money(PRICE, "KRW"))],
+            now=T0,
+            expires_at=T0 + timedelta(minutes=15),
+        )
+        self.order = placed.order
+        self.entries += placed.entries
+
+    # --- what others do ---
+
+    @precondition(lambda self: self.ledger.status in (None, "READY", "FAILED"))
+    @rule(purchase=PURCHASES)
+    def the_buyer_opens_the_window(self, purchase: tuple[str, int, str, str]) -> None:
+        self.ledger.open(purchase)
+
+    @precondition(lambda self: self.ledger.status in ("READY", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED"))
+    @rule()
+    def the_money_is_taken(self) -> None:
+        self.ledger.move("PAID")
+
+    @precondition(lambda self: self.ledger.status in ("READY", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED"))
+    @rule()
+    def the_attempt_fails(self) -> None:
+        self.ledger.move("FAILED")
+
+    @precondition(lambda self: self.ledger.status == "READY")
+    @rule(status=st.sampled_from(["PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED"]), hours=st.integers(0, 3))
+    def the_attempt_takes_its_time(self, status: str, hours: int) -> None:
+        self.ledger.deposit_due = self.now + timedelta(hours=hours) if hours else None
+        self.ledger.move(status)
+
+    @precondition(lambda self: self.ledger.cancellable > 0)
+    @rule(amount=AMOUNTS, course=COURSES)
+    def somebody_cancels_in_the_console(self, amount: int, course: str) -> None:
+        self.ledger.cancel("console", min(amount, self.ledger.cancellable), course)
+
+    @precondition(lambda self: self.ledger.thinking)
+    @rule(course=st.sampled_from(["SUCCEEDED", "FAILED"]))
+    def the_bank_makes_up_its_mind(self, course: str) -> None:
+        self.ledger.end(self.ledger.thinking[0], course)
+
+    @rule()
+    def the_gateway_learns_or_forgets_a_word(self) -> None:
+        self.ledger.unknown_word = not self.ledger.unknown_word
+
+    @rule(seconds=st.sampled_from([1, 30, 300, 1200, 7200]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    # --- what we do ---
+
+    @rule(give_up=st.booleans(), on_schedule=st.booleans())
+    def we_look(self, *, give_up: bool, on_schedule: bool) -> None:
+        self.hear(self.ledger.says(), give_up=give_up, on_schedule=on_schedule)
+
+    @precondition(lambda self: self.ledger.records)
+    @rule(data=st.data(), dated=st.booleans(), give_up=st.booleans())
+    def an_old_record_arrives(self, data: st.DataObject, *, dated: bool, give_up: bool) -> None:
+        record = data.draw(st.sampled_from(self.ledger.records))
+        seen, before = self.order.observed, self.order
+        if not dated:
+            self.hear(replace(record, changed_at=None, updated_at=None), give_up=give_up)
+            return
+        self.hear(record, give_up=give_up)
+        if (
+            seen is not None
+            and seen.updated_at is not None
+            and record.updated_at
+            and record.updated_at < seen.updated_at
+        ):
+            assert self.order == before
+
+    @rule()
+    def a_look_fails(self) -> None:
+        self.keep(self.order.look_failed("time-out", self.now))
+
+    @precondition(lambda self: self.order.status is OrderStatus.COMPLETED and self.order.refundable)
+    @rule(amount=AMOUNTS)
+    def the_merchant_asks_money_back(self, amount: int) -> None:
+        wanted = Money(min(amount, self.order.refundable.minor), self.order.refundable.currency)
+        self.keep(
+            self.order.request_refund(
+                wanted, refund_id=self.new_id(), reason="wish", requested_by="merchant", now=self.now
+            )
+        )
+
+    @precondition(lambda self: self.order.owed)
+    @rule(course=COURSES)
+    def we_carry_out_what_is_owed(self, course: str) -> None:
+        self.carry_out(course)
+
+    # --- how it is done, and what must hold at each step ---
+
+    def carry_out(self, course: str) -> None:
+        record = self.ledger.says()
+        if record is None or record.captured is None:
+            return
+        for refund in self.requested():
+            shown = record.cancellation(refund.id) is not None
+            if not shown and refund.amount.minor <= self.ledger.cancellable:
+                self.ledger.cancel(f"[{refund.id}] wish", refund.amount.minor, course)
+            record = self.ledger.record()
+        self.hear(record, on_schedule=True)
+
+    def hear(self, said: Payment | None, *, give_up: bool = False, on_schedule: bool = False) -> Settlement:
+        settlement = self.keep(self.settled(said, give_up=give_up, on_schedule=on_schedule))
+        again = self.settled(said, give_up=give_up, on_schedule=False)
+        assert again == Settlement(order=self.order, close_account=settlement.close_account)
+        due = self.settled(said, give_up=give_up, on_schedule=True)
+        assert due == replace(again, order=replace(self.order, looks=due.order.looks, look_at=due.order.look_at))
+        return settlement
+
+    def settled(self, said: Payment | None, *, give_up: bool, on_schedule: bool) -> Settlement:
+        return self.order.settle(
+            said,
+            shop=Shop(store_id="store-ours", channel_type="LIVE"),
+            now=self.now,
+            refund_id=self.new_id(),
+            refunds=self.requested(),
+            give_up=give_up,
+            on_schedule=on_schedule,
+        )
+
+    def keep(self, settlement: Settlement) -> Settlement:
+        before, after = self.order, settlement.order
+        assert (before.status, after.status) in {
+            *((status, status) for status in OrderStatus),
+            (OrderStatus.PENDING, OrderStatus.COMPLETED),
+            (OrderStatus.PENDING, OrderStatus.CANCELLED),
+            (OrderStatus.COMPLETED, OrderStatus.CANCELLED),
+        }
+        assert before.reason in (None, after.reason)
+        assert before.captured in (None, after.captured)
+        assert before.refunded.minor <= after.refunded.minor
+        assert settlement.entries or told(before) == told(after)
+        if settlement.entries:
+            last = settlement.entries[-1]
+            assert (last.status, last.reason, last.refunded) == (after.status, after.reason, after.refunded)
+        self.order = after
+        self.entries += settlement.entries
+        self.refunds |= {refund.id: refund for refund in settlement.refunds}
+        self.restocked += settlement.restock
+        return settlement
+
+    def requested(self) -> list[Refund]:
+        return [refund for refund in self.refunds.values() if refund.status is RefundStatus.REQUESTED]
+
+    def new_id(self) -> RefundId:
+        self.ids += 1
+        return RefundId(f"r{self.ids}")
+
+    @invariant()
+    def no_more_goes_back_than_was_taken(self) -> None:
+        captured = self.order.captured or Money.zero(self.order.refunded.currency)
+        assert captured >= self.order.refunded + self.order.owed
+        assert self.order.owed.minor == sum(refund.amount.minor for refund in self.requested())
+        assert self.order.refunded.minor <= self.ledger.cancelled
+        assert captured.minor in (0, self.ledger.captured)
+
+    @invariant()
+    def the_history_is_whole(self) -> None:
+        assert [entry.seq for entry in self.entries] == list(range(1, self.order.seq + 1))
+        ranks = [
+            (OrderStatus.PENDING, OrderStatus.COMPLETED, OrderStatus.CANCELLED).index(e.status) for e in self.entries
+        ]
+        assert ranks == sorted(ranks)
+        gone = [entry.refunded.minor for entry in self.entries]
+        assert gone == sorted(gone)
+        transitions = [entry.kind for entry in self.entries if entry.kind in ("completed", "cancelled")]
+        assert len(transitions) == len(set(transitions))
+
+    @invariant()
+    def goods_go_only_to_those_who_paid_for_them(self) -> None:
+        if any(entry.kind == "completed" for entry in self.entries):
+            assert self.ledger.captured == PRICE
+            assert self.ledger.purchase == HONEST
+
+    @invariant()
+    def stock_comes_back_once_with_every_cancelled_order(self) -> None:
+        assert self.restocked == (self.order.status is OrderStatus.CANCELLED)
+        assert (self.order.reason is not None) is (self.order.status is OrderStatus.CANCELLED)
+
+    @invariant()
+    def what_is_not_done_is_looked_at_again(self) -> None:
+        if self.order.status is OrderStatus.PENDING or self.order.owed:
+            assert self.order.look_at is not None
+
+    def teardown(self) -> None:
+        self.the_gateway_comes_to_rest()
+        self.hear(self.ledger.says())
+        looks = 0
+        while self.order.look_at is not None:
+            self.now = max(self.now, self.order.look_at)
+            if self.hear(self.ledger.says(), on_schedule=True).close_account:
+                self.ledger.move("FAILED")
+            if self.order.owed:
+                self.carry_out("SUCCEEDED")
+            looks += 1
+            assert looks < 40, "this order never comes to rest"
+        self.judge()
+
+    def the_gateway_comes_to_rest(self) -> None:
+        self.ledger.unknown_word = False
+        while self.ledger.thinking:
+            self.ledger.end(self.ledger.thinking[0], "SUCCEEDED")
+        if self.ledger.status == "PAY_PENDING":
+            self.ledger.move("FAILED")
+
+    def judge(self) -> None:
+        """Every won belongs to one COMPLETED order, or went back."""
+        order, ledger = self.order, self.ledger
+        assert order.status is not OrderStatus.PENDING
+        assert (order.refunded.minor, order.owed.minor, order.attention) == (ledger.cancelled, 0, None)
+        assert (order.captured.minor if order.captured else 0) == ledger.captured
+        kept = ledger.captured - ledger.cancelled
+        assert (kept > 0) is (order.status is OrderStatus.COMPLETED)
+        if order.reason is CancelReason.REFUNDED:
+            assert any(entry.kind == "completed" for entry in self.entries)
+        if order.reason is CancelReason.MISMATCH:
+            assert ledger.purchase != HONEST
+
+
+def told(order: Order) -> tuple[object, ...]:
+    return (order.status, order.reason, order.captured, order.refunded, order.owed)
+
+
+TestRandomWalks = Walk.TestCase
+TestRandomWalks.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
