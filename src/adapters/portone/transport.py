@@ -53,12 +53,14 @@ class _OneOriginClient(httpx.AsyncClient):
 class OneOriginTransport(httpx.AsyncBaseTransport):
     """Sends to ``origin`` alone, over at most CONNECTIONS_MOST connections at once.
 
+    A connection that was not used for ``idle_most`` seconds is not used again.
     Of a request's time-outs ``connect`` bounds connecting and ``read`` the whole exchange after it. A request is sent
     once and never repeated. An answer that is compressed, of unknown length, longer than it may be, or followed by more
     than was asked for is an ``httpx.RemoteProtocolError``.
     """
 
-    def __init__(self, origin: httpx.URL) -> None:
+    def __init__(self, origin: httpx.URL, *, idle_most: float = _IDLE_MOST) -> None:
+        self._idle_most = idle_most
         self._origin = (origin.scheme, origin.host, origin.port)
         self._address = (origin.host, origin.port or (443 if origin.scheme == "https" else 80))
         self._tls = _tls() if origin.scheme == "https" else None
@@ -96,7 +98,7 @@ class OneOriginTransport(httpx.AsyncBaseTransport):
 
     def _idle_connection(self) -> _Connection | None:
         """The connection used last, which is the likeliest to be alive; those idle for too long are closed."""
-        too_old = asyncio.get_running_loop().time() - _IDLE_MOST
+        too_old = asyncio.get_running_loop().time() - self._idle_most
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and connection.used_at > too_old:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
+import operator
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ import httpx
 import pytest
 
 from adapters.portone.gateway import Patience, PortOneGateway
-from adapters.portone.transport import ANSWER_MOST, CONNECTIONS_MOST, gateway_client
+from adapters.portone.transport import ANSWER_MOST, CONNECTIONS_MOST, OneOriginTransport, gateway_client
 from application.errors import (
     GatewayBusyError,
     GatewayDeniedError,
@@ -268,7 +270,7 @@ async def test_only_the_gateways_own_word_says_that_there_is_no_payment(
         says(204, b""),
         says(301, PAID, extra=b"location: http://127.0.0.1:9/\r\n"),
         says(302, RECORD, extra=b"location: /\r\n"),
-        says(200, RECORD, extra=b"content-encoding: gzip\r\n"),
+        says(200, gzip.compress(json.dumps(RECORD).encode()), extra=b"content-encoding: gzip\r\n"),
         says(200, {**RECORD, "id": "another0000000000000000000000000"}),
         says(200, {**RECORD, "customData": "x" * 2**20}),
         PAID[:-20].replace(b"content-length", b"x-length"),
@@ -550,12 +552,13 @@ def changed(number: int, at: datetime, **more: object) -> dict[str, object]:
 
 
 class Listed:
-    """A server that lists ``records``; ``between`` runs after each page."""
+    """A server that lists ``records``. ``between`` runs after each page, ``first`` says what ``from`` lets in."""
 
     def __init__(self, server: Server, records: list[dict[str, object]]) -> None:
         self.server = server
         self.records = records
         self.between: Callable[[], None] = lambda: None
+        self.first: Callable[[datetime, datetime], bool] = operator.le
         server.will(self.say)
 
     async def say(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -564,7 +567,8 @@ class Listed:
         window = [
             record
             for record in sorted(self.records, key=lambda record: when(record["statusChangedAt"]))
-            if when(wanted["from"]) <= when(record["statusChangedAt"]) <= when(wanted["until"])
+            if self.first(when(wanted["from"]), when(record["statusChangedAt"]))
+            and when(record["statusChangedAt"]) <= when(wanted["until"])
         ]
         first = page["number"] * page["size"]
         items = window[first : first + page["size"]]
@@ -608,10 +612,27 @@ async def test_every_change_of_many_pages_comes_once_and_in_order(gateway: PortO
     assert await listed(gateway) == [f"payment{number}" for number in range(345)]
 
 
-async def test_more_changes_at_one_instant_than_fit_a_page_all_come(gateway: PortOneGateway, server: Server) -> None:
-    records = [changed(number, BEGIN + timedelta(hours=1)) for number in range(250)]
-    Listed(server, [changed(999, BEGIN), *records, changed(1000, END)])
-    assert await listed(gateway) == ["payment999", *(f"payment{number}" for number in range(250)), "payment1000"]
+@pytest.mark.parametrize("before", [0, 1, 99, 100])
+async def test_more_changes_at_one_instant_than_fit_a_page_all_come(
+    gateway: PortOneGateway, server: Server, before: int
+) -> None:
+    earlier = [changed(1000 + number, BEGIN) for number in range(before)]
+    at_once = [changed(number, BEGIN + timedelta(hours=1)) for number in range(250)]
+    Listed(server, [*earlier, *at_once, changed(2000, END)])
+    assert await listed(gateway) == [
+        *(f"payment{1000 + number}" for number in range(before)),
+        *(f"payment{number}" for number in range(250)),
+        "payment2000",
+    ]
+
+
+async def test_a_page_that_ends_between_two_changes_of_one_instant_loses_neither(
+    gateway: PortOneGateway, server: Server
+) -> None:
+    """Also where the gateway should take ``from`` to be exclusive, which its documents leave open."""
+    records = Listed(server, [changed(number, BEGIN + timedelta(seconds=(number + 3) // 2)) for number in range(250)])
+    records.first = operator.lt
+    assert await listed(gateway) == [f"payment{number}" for number in range(250)]
 
 
 async def test_a_payment_that_changes_again_meanwhile_pushes_no_other_one_out_of_sight(
@@ -834,3 +855,40 @@ async def test_a_read_time_out_bounds_the_whole_answer(
     server.will(late)
     with pytest.raises(httpx.ReadTimeout):
         await client.get("/x", timeout=0.05)
+    await asyncio.wait_for(server.left.wait(), 5)
+
+
+@pytest.mark.parametrize("end", [close, reset, then_close(PAID[:-1])])
+async def test_the_end_of_a_connection_is_noticed_at_once(client: httpx.AsyncClient, server: Server, end: Say) -> None:
+    server.will(end)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await asyncio.wait_for(client.get("/x", timeout=60), 5)
+
+
+async def test_a_connection_is_not_used_again_once_its_server_called_it_closed(
+    gateway: PortOneGateway, server: Server
+) -> None:
+    server.will(says(200, RECORD, extra=b"connection: close\r\n"))
+    await gateway.get(OURS)
+    await gateway.get(OURS)
+    assert [asked.connection for asked in server.asked] == [1, 2]
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_not_used_again(server: Server) -> None:
+    server.will(PAID)
+    async with httpx.AsyncClient(
+        base_url=server.url, transport=OneOriginTransport(httpx.URL(server.url), idle_most=0)
+    ) as client:
+        await client.get("/x")
+        await client.get("/x")
+        await asyncio.wait_for(server.left.wait(), 5)
+    assert [asked.connection for asked in server.asked] == [1, 2]
+
+
+async def test_when_a_transport_is_closed_so_are_its_connections(server: Server) -> None:
+    server.will(PAID)
+    transport = OneOriginTransport(httpx.URL(server.url))
+    await transport.handle_async_request(httpx.Request("GET", server.url))
+    assert len(transport._open) == 1
+    await transport.aclose()
+    assert transport._open == set()
