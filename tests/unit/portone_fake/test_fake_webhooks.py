@@ -42,8 +42,10 @@ class Receiver:
 
     answer: Callable[[Sent], int] = lambda _: 200
     got: list[Sent] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        await self.open.wait()
         sent = Sent(url, dict(headers), body)
         self.got.append(sent)
         return self.answer(sent)
@@ -55,7 +57,9 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Receiver:
-    return Receiver()
+    receiver = Receiver()
+    receiver.open.set()
+    return receiver
 
 
 @pytest.fixture
@@ -312,11 +316,20 @@ async def test_an_unknown_type_goes_along_with_the_known_one(fake: FakePortOne, 
     assert len({sent.headers["webhook-id"] for sent in receiver.got}) == 3
 
 
-async def test_before_the_answer_means_delivered_when_the_answer_comes(fake: FakePortOne, receiver: Receiver) -> None:
+@pytest.mark.parametrize(("faults", "answered"), [([], True), ([Fault("webhook_before_answer")], False)])
+async def test_the_answer_may_have_to_wait_for_the_webhook(
+    fake: FakePortOne, receiver: Receiver, faults: list[Fault], *, answered: bool
+) -> None:
     fake.buyer.pay("p", TICKET)
     await settled()
-    fake.faults.put([Fault("webhook_before_answer")])
-    await fake.api.cancel("s", "p", Cancel(reason=""), None)
+    fake.faults.put(faults)
+    receiver.open.clear()
+    asking = asyncio.create_task(fake.api.cancel("s", "p", Cancel(reason=""), None))
+    await settled()
+    assert asking.done() is answered
+    receiver.open.set()
+    await asking
+    await settled()
     assert receiver.types == ["Ready", "Paid", "Cancelled"]
 
 
