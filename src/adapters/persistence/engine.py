@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def _sqlite(url: URL) -> AsyncEngine:
     path = url.database
     if not path or ":memory:" in path or path.startswith("file:"):
         raise ValueError("SQLite needs the path of a file")
-    engine = create_async_engine(url, **_SQLITE_POOL, connect_args={"timeout": 5, "isolation_level": None})
+    settings = {"timeout": 5, "isolation_level": None, "factory": _Connection}
+    engine = create_async_engine(url, **_SQLITE_POOL, connect_args=settings)
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def keep_private(*_: object) -> None:
@@ -108,6 +110,20 @@ def _sqlite(url: URL) -> AsyncEngine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that lets go of its locks when it is closed.
+
+    A plain one keeps them for as long as anybody refers to one of its cursors, as the trace of an error does.
+    """
+
+    def close(self) -> None:
+        try:
+            if self.in_transaction:
+                self.rollback()
+        finally:
+            super().close()
 
 
 def _run_migrations(connection: Connection, revision: str) -> None:
