@@ -231,7 +231,8 @@ async def never_leaving() -> Any:
 
 async def run(stream: EventStream, send: Callable[[Message], Any], receive: Receive = never_leaving) -> None:
     scope: Scope = {"type": "http"}  # type: ignore[assignment]  # all that it looks at: nothing
-    await stream(scope, receive, send)
+    async with asyncio.timeout(10):
+        await stream(scope, receive, send)
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("away"), RuntimeError("a bug")])

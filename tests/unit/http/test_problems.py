@@ -153,6 +153,13 @@ async def test_ready_is_503_while_orders_cannot_be_kept(new_shopfront: NewShopfr
     assert (await shopfront.http.get("/health/live")).status_code == 200
 
 
+@pytest.mark.parametrize("order_id", ["%00", "x", "0" * 31, "0" * 33, "A" * 32])
+async def test_no_database_is_asked_for_an_id_that_is_none_of_ours(new_shopfront: NewShopfront, order_id: str) -> None:
+    shopfront = new_shopfront(store=BrokenStore())
+    assert (await shopfront.http.get(f"/api/v1/orders/{order_id}")).status_code == 404
+    assert (await shopfront.http.get(f"/api/v1/orders/{order_id}/events?ticket=1.a")).status_code == 404
+
+
 async def test_an_order_whose_token_is_wrong_says_nothing_of_its_order(
     new_shopfront: NewShopfront, tools: Toolbox, fill: Callable[[MemoryStore], Any]
 ) -> None:
