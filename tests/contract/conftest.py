@@ -22,15 +22,19 @@ PATIENCE = 10.0
 
 
 class _Server(uvicorn.Server):
-    """Says when it is up, and leaves the signals to pytest."""
+    """Says when it is up, stops when it is told to, and leaves the signals to pytest."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self.enough = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.up.set()
+
+    async def main_loop(self) -> None:
+        await self.enough.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,7 +53,7 @@ async def served(app: Any) -> AsyncIterator[str]:
                 await server.up.wait()
             yield f"http://127.0.0.1:{sock.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.enough.set()
             await serving
 
 
