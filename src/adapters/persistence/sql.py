@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -607,7 +608,7 @@ def _translated_sqlite(error: BaseException | None) -> StoreUnavailableError:
         return ConflictError("somebody else was working on the same rows")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
         return StoreUnavailableError("refused: everything belongs to an order")
-    if name.startswith("SQLITE_CONSTRAINT"):
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CONSTRAINT:
         return StoreUnavailableError(f"refused: {_rule(error)}")
     return StoreUnavailableError(f"the database failed ({name})")
 
