@@ -33,7 +33,7 @@ class _Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
     channel_key: _Text | None = None
     order_name: _Text | None = None
     total_amount: _Won | None = None
-    currency: Annotated[str, msgspec.Meta(pattern="^(CURRENCY_)?[A-Z]{3}$")] | None = None
+    currency: Annotated[str, msgspec.Meta(pattern=r"^(CURRENCY_)?[A-Z]{3}\Z")] | None = None
     notice_urls: list[str] | None = None
     channel_type: Literal["LIVE", "TEST"] | None = None
 

@@ -61,7 +61,7 @@ class _CancelBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True
 class _PreRegisterBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True):
     total_amount: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
     tax_free_amount: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
-    currency: str | None = None
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")] | None = None
 
 
 class _ResendBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True):
