@@ -266,6 +266,7 @@ async def test_only_the_gateways_own_word_says_that_there_is_no_payment(
         says(200, b""),
         says(200, b"null"),
         says(200, b"[" * 100_000),
+        says(200, b'{"method":' + b"[" * 100_000),
         says(200, b'{"status":"\xff"}'),
         says(204, b""),
         says(301, PAID, extra=b"location: http://127.0.0.1:9/\r\n"),
@@ -795,6 +796,20 @@ async def test_there_are_never_more_connections_than_allowed(client: httpx.Async
     payments = await asyncio.gather(*(patient.get(OURS) for _ in range(3 * CONNECTIONS_MOST)))
     assert len(payments) == 192
     assert server.open_most <= 64
+
+
+async def test_a_change_does_not_wait_for_ever_for_a_free_connection(
+    client: httpx.AsyncClient, gateway: PortOneGateway, server: Server
+) -> None:
+    server.will(hang)
+    others = [asyncio.create_task(client.get("/x", timeout=60)) for _ in range(CONNECTIONS_MOST)]
+    await asyncio.sleep(0)
+    with pytest.raises(GatewayUnavailableError):
+        await asyncio.wait_for(gateway.cancel(the_cancel()), 5)
+    assert all(asked.line.startswith("GET") for asked in server.asked)
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def test_a_closed_client_leaves_nothing_open_and_answers_nobody(server: Server) -> None:
