@@ -18,7 +18,7 @@ class SoldOutError(GyeoljeError):
 
 
 class OrderNotPlaceableError(GyeoljeError):
-    """These items cannot be one order: their currencies differ, or their sum is nothing or too much."""
+    """These items cannot be one order: their currencies differ, or together they cost nothing."""
 
 
 class IdempotencyKeyReusedError(GyeoljeError):

@@ -23,7 +23,7 @@ LEASE = timedelta(seconds=150)  # longer than the slowest look: a get, a cancel 
 
 _UNPAID_FIRST, _UNPAID_MOST = timedelta(seconds=30), timedelta(minutes=4)
 _DEPOSIT_MOST = timedelta(minutes=30)  # a virtual account waits for days
-_REFUND_FIRST, _REFUND_MOST = timedelta(seconds=5), timedelta(hours=1)
+_OWED_FIRST, _OWED_MOST = timedelta(seconds=5), timedelta(hours=1)
 _PUZZLED_FIRST, _PUZZLED_MOST = timedelta(minutes=1), timedelta(hours=1)
 _FAILED_FIRST, _FAILED_MOST = timedelta(seconds=2), timedelta(minutes=5)
 _LATE_LOOKS = (
@@ -46,17 +46,23 @@ def next_look(order: Order, payment: Payment | None, now: datetime) -> datetime 
     if payment is not None and payment.status is PaymentStatus.UNKNOWN:
         return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
     if order.owed:
-        return now + _backoff(order, _REFUND_FIRST, _REFUND_MOST)
+        return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
     if order.status is OrderStatus.PENDING:
         return _next_unpaid_look(order, payment, now)
     if order.status is OrderStatus.CANCELLED and order.captured is None:
-        return now + _spread(order, _LATE_LOOKS[order.looks]) if order.looks < len(_LATE_LOOKS) else None
+        return _next_late_look(order, payment, now)
     return None
 
 
 def retry_look(order: Order, now: datetime) -> datetime:
     """When to look again after a look that failed, ``order.failures`` times in a row by now."""
     return now + _grow(order, order.failures - 1, _FAILED_FIRST, _FAILED_MOST)
+
+
+def _next_late_look(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
+    if payment is not None and payment.waits_for_deposit:  # until its account is closed
+        return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
+    return now + _spread(order, _LATE_LOOKS[order.looks]) if order.looks < len(_LATE_LOOKS) else None
 
 
 def _next_unpaid_look(order: Order, payment: Payment | None, now: datetime) -> datetime:

@@ -305,6 +305,22 @@ async def test_an_account_that_could_not_be_closed_is_closed_by_a_later_look(wor
     assert world.fake.ledger.find(placed.order.payment_id).status != "VIRTUAL_ACCOUNT_ISSUED"
 
 
+async def test_an_account_that_cannot_be_closed_is_tried_until_it_is(world: Any) -> None:
+    placed = await world.place()
+    world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
+    world.faults(Fault(name="gateway_5xx", match="close_virtual_account"))
+    await world.cancel_order(placed.order.id, placed.token)
+    for _ in range(12):
+        await world.look(hours=2)
+    order = (await world.record(placed)).order
+    assert order.look_at is not None
+    assert order.attention is not None
+    world.faults()
+    record = await world.rest(placed)
+    assert world.fake.ledger.find(placed.order.payment_id).status != "VIRTUAL_ACCOUNT_ISSUED"
+    assert record.order.attention is None
+
+
 async def test_a_deposit_after_the_orders_own_time_completes_it(world: Any) -> None:
     placed = await world.place()
     world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
