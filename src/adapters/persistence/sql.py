@@ -461,14 +461,13 @@ _PRODUCTS = select(products).order_by(products.c.name, products.c.id)
 _PRODUCT = select(products).where(products.c.id == bindparam("key"))
 _HOLD = (
     update(products)
-    .where(products.c.id == bindparam("key"))
-    .where((products.c.available.is_(None)) | (products.c.available >= bindparam("quantity")))
+    .where(products.c.id == bindparam("key"), products.c.available >= bindparam("quantity"))
     .values(available=products.c.available - bindparam("quantity"))
     .returning(*products.c)
 )
 _RELEASE = (
     update(products)
-    .where(products.c.id == bindparam("key"))
+    .where(products.c.id == bindparam("key"), products.c.available.is_not(None))
     .values(available=products.c.available + bindparam("quantity"))
 )
 
@@ -509,20 +508,21 @@ class SqlCatalog(Catalog):
         """Take some off what is available."""
         self._unit.must_write()
         row = (await self._unit.run(_HOLD, {"key": product_id, "quantity": min(quantity, _MOST)})).one_or_none()
-        if row is None:
-            raise await self._none_held(product_id, quantity)
-        return _product(row)
+        return _product(row) if row is not None else await self._not_counted(product_id, quantity)
 
     async def release(self, product_id: ProductId, quantity: int) -> None:
         """Put some back."""
         self._unit.must_write()
         await self._unit.run(_RELEASE, {"key": product_id, "quantity": quantity})
 
-    async def _none_held(self, product_id: ProductId, quantity: int) -> Exception:
+    async def _not_counted(self, product_id: ProductId, quantity: int) -> Product:
+        """The product, if it is without limit: nothing is taken off it, and so no buyer waits for another."""
         row = (await self._unit.run(_PRODUCT, {"key": product_id})).one_or_none()
         if row is None:
-            return ProductNotFoundError(f"there is no product {product_id!r}")
-        return SoldOutError(f"less than {quantity} of {row.name} is left")
+            raise ProductNotFoundError(f"there is no product {product_id!r}")
+        if row.available is not None:
+            raise SoldOutError(f"less than {quantity} of {row.name} is left")
+        return _product(row)
 
 
 def _product(row: Row[Any]) -> Product:
