@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from application.errors import WebhookRefusedError
+from application.ports import WebhookReader
 from domain.payment import PaymentStatus
 from domain.webhook_event import WebhookEvent
 
@@ -32,7 +33,7 @@ PAID = (
     b'0123456789abcdef0123456789abcdef","storeId":"store-1","transactionId":"55451513-9763-4a7a-bb43-78a4c65be843"}}'
 )
 
-reader = PortOneWebhookReader([SECRET, OLD_SECRET], lambda: NOW)
+reader: WebhookReader = PortOneWebhookReader([SECRET, OLD_SECRET], lambda: NOW)
 
 
 def signature(body: bytes, *, secret: str = SECRET, name: bytes = b"msg_1", at: bytes = b"1714039200") -> bytes:

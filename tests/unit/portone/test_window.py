@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.portone.window import PortOneWindow
-from application.ports import Checkout, Customer
+from application.ports import Checkout, Customer, PaymentWindow
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.money import Money
 from domain.order import Order, OrderLine
 
 NOW = datetime(2024, 4, 25, 10, tzinfo=UTC)
-window = PortOneWindow(store_id="store-1", channel_key="channel-key-1", public_url="https://shop.example.com/")
+window: PaymentWindow = PortOneWindow(store_id="store-1", channel_key="channel-key-1", public_url="https://shop.example.com/")
 
 
 def an_order(name: str = "VIP 1열 1번 외 1건") -> Order:
