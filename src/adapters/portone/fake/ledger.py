@@ -478,7 +478,10 @@ class Ledger:
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     until: float
-    outcome: object | None  # None: still under way
+    outcome: object | None  # None: still under way, however long it takes
+
+    def is_forgotten(self, now: float) -> bool:
+        return self.outcome is not None and self.until <= now
 
 
 class IdempotencyKeys:
@@ -495,9 +498,10 @@ class IdempotencyKeys:
     def begin(self, key: str) -> object | None:
         """The outcome of the request that had this key before; None, and it is under way, if there was none."""
         now = self._clock.elapsed()
-        self._remembered = {k: r for k, r in self._remembered.items() if r.until > now or r.outcome is None}
         before = self._remembered.get(key)
-        if before is None:
+        if before is None or before.is_forgotten(now):
+            self._forget(now)
+            self._remembered.pop(key, None)
             self._remembered[key] = _Remembered(now + _KEYS_LIVE, None)
             return None
         if before.outcome is None:
@@ -511,6 +515,14 @@ class IdempotencyKeys:
     def abandon(self, key: str) -> None:
         """The request never got as far as being done."""
         del self._remembered[key]
+
+    def _forget(self, now: float) -> None:
+        """Drop the oldest keys whose time is over: they stand in the order of their beginnings."""
+        while self._remembered:
+            key, oldest = next(iter(self._remembered.items()))
+            if not oldest.is_forgotten(now):
+                return
+            del self._remembered[key]
 
 
 def vat_within(amount: int) -> int:
