@@ -13,7 +13,9 @@ from domain.money import Money
 from domain.order import Order, OrderLine
 
 NOW = datetime(2024, 4, 25, 10, tzinfo=UTC)
-window: PaymentWindow = PortOneWindow(store_id="store-1", channel_key="channel-key-1", public_url="https://shop.example.com/")
+window: PaymentWindow = PortOneWindow(
+    store_id="store-1", channel_key="channel-key-1", public_url="https://shop.example.com/"
+)
 
 
 def an_order(name: str = "VIP 1열 1번 외 1건") -> Order:
