@@ -142,6 +142,10 @@ class Town:
     http: httpx.AsyncClient
     folder: Path
     running: list[Process] = field(default_factory=list)
+    gyeolje: tuple[str, ...] = GYEOLJE
+
+    def shop(self, url: str) -> Shop:
+        return Shop(self.http, url)
 
     async def start(self, *command: str, **environment: str) -> Process:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GYEOLJE_", "PORTONE_"))}

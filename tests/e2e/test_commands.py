@@ -1,0 +1,82 @@
+"""The commands a newcomer types."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+import httpx
+import pytest
+
+
+async def test_one_command_plays_a_purchase(town: Any) -> None:
+    printed = await town.run("demo", "--once")
+    assert "VIP 1열 1번 at 355,000 KRW" in printed
+    assert "completed: COMPLETED" in printed
+    assert "the ledger balances" in printed
+
+
+async def test_the_demo_serves_until_ctrl_c_and_stops_cleanly_with_a_stream_open(town: Any, a_free_port: int) -> None:
+    demo = await town.start(*town.gyeolje, "demo", "--port", str(a_free_port))
+    url = f"http://127.0.0.1:{a_free_port}"
+    await town.answers(f"{url}/health/ready", demo)
+    shop = town.shop(url)
+    placed = await shop.place()
+    events = f"{url}/api/v1/orders/{placed['order']['id']}/events"
+    async with town.http.stream("GET", events, headers={"Authorization": f"Bearer {placed['token']}"}) as stream:
+        lines = stream.aiter_lines()
+        while not (await anext(lines)).startswith("data:"):
+            pass
+        async with asyncio.timeout(3):
+            assert await demo.terminate(signal.SIGINT) == 0, demo.log
+    assert "Traceback" not in demo.log
+
+
+async def test_several_processes_serve_one_address(town: Any, database_url: str, a_free_port: int) -> None:
+    fake = await town.fake(f"http://127.0.0.1:{a_free_port}/api/v1/webhooks/portone", "--speed", "600")
+    shop, process = await town.serve(database_url, fake, a_free_port, "--workers", "3")
+    placed = [await shop.place("programme") for _ in range(12)]
+    for one in placed:
+        await fake.pay(one)
+    for one in placed:
+        await shop.until(one, status="COMPLETED")
+    async with asyncio.timeout(4):
+        assert await process.terminate() == 0, process.log
+    with pytest.raises(httpx.TransportError):
+        await shop.order(placed[0])
+
+
+async def test_production_refuses_what_it_must(town: Any) -> None:
+    refused = await town.start(*town.gyeolje, "serve", GYEOLJE_ENV="production", GYEOLJE_GATEWAY="fake")
+    assert await refused.ended() == 1
+    assert "GYEOLJE_GATEWAY=fake takes no money" in refused.log
+    fake = await town.start(*town.gyeolje, "fake-portone", GYEOLJE_ENV="production")
+    assert await fake.ended() == 1
+    assert "does not run there" in fake.log
+
+
+async def test_every_failure_that_can_be_foreseen_is_one_sentence(town: Any, a_free_port: int) -> None:
+    unset = await town.start(*town.gyeolje, "serve")
+    assert await unset.ended() == 1
+    assert unset.log.startswith("error: GYEOLJE_GATEWAY is not set: say `portone`, or `fake`")
+    variables = {"GYEOLJE_GATEWAY": "fake", "GYEOLJE_DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:9/none"}
+    unreachable = await town.start(*town.gyeolje, "serve", "--port", str(a_free_port), **variables)
+    assert await unreachable.ended() == 1
+    assert "Traceback" not in unreachable.log
+    assert "error: " in unreachable.log
+
+
+async def test_products_are_put_and_listed(town: Any, database_url: str) -> None:
+    variables = {"GYEOLJE_GATEWAY": "fake", "GYEOLJE_DATABASE_URL": database_url}
+    await town.run("products", "put", "tea", "--name", "차", "--price", "4500", "--stock", "3", **variables)
+    listed = json.loads(await town.run("products", "list", "--json", **variables))
+    price = {"amount": 4500, "currency": "KRW"}
+    assert listed == {"items": [{"id": "tea", "name": "차", "price": price, "available": 3}]}
+
+
+async def test_migrating_twice_changes_nothing(town: Any, empty_database_url: str) -> None:
+    variables = {"GYEOLJE_GATEWAY": "fake", "GYEOLJE_DATABASE_URL": empty_database_url}
+    for _ in range(2):
+        assert await town.run("migrate", **variables) == "the schema is up to date\n"
