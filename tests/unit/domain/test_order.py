@@ -632,7 +632,9 @@ def test_money_cannot_be_asked_back_in_another_currency() -> None:
 
 @pytest.mark.parametrize("life", [placed(), expired(), late_money()])
 def test_only_a_completed_order_can_be_refunded_by_the_merchant(life: Life) -> None:
-    with pytest.raises(RefundNotPossibleError):
+    life.order = replace(life.order, captured=krw(1000), owed=krw(0))
+    assert life.order.refundable == krw(1000)
+    with pytest.raises(RefundNotPossibleError, match="only a COMPLETED order"):
         life.asks_back(1)
 
 

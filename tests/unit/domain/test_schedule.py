@@ -14,7 +14,7 @@ from domain.ids import OrderId, PaymentId, ProductId, RefundId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order, OrderLine
-from domain.payment import Payment, PaymentStatus, Shop
+from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus, Shop
 
 T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 SHOP = Shop(store_id="store-ours", channel_type="LIVE")
@@ -190,6 +190,38 @@ def test_owed_money_is_looked_at_now_and_then_ever_less_often_up_to_an_hour() ->
     assert seconds(waits) == about(s(0), *expected, h(1), h(1), h(1))
 
 
+def test_a_refund_that_fails_again_and_again_is_asked_for_ever_less_often() -> None:
+    wrong = replace(payment(PaymentStatus.PAID), store_id="theirs")
+    settlement = placed().settle(wrong, shop=SHOP, now=T0, refund_id=RefundId("r0"), on_schedule=True)
+    now, waits = T0, []
+    for again in range(1, 6):
+        (refund,) = (refund for refund in settlement.refunds if refund.settled_at is None)
+        failed = Cancellation(
+            id=refund.id, status=CancellationStatus.FAILED, amount=refund.amount, reason=f"[{refund.id}]"
+        )
+        settlement = settlement.order.settle(
+            wrong.including(failed),
+            shop=SHOP,
+            now=now,
+            refund_id=RefundId(f"r{again}"),
+            refunds=[refund],
+            on_schedule=True,
+        )
+        assert settlement.order.look_at is not None
+        waits.append(settlement.order.look_at - now)
+        now = settlement.order.look_at
+    assert seconds(waits) == about(s(10), s(20), s(40), s(80), s(160))
+
+
+def test_an_account_that_stays_open_on_a_cancelled_order_is_looked_at_up_to_every_hour_without_end() -> None:
+    issued = payment(PaymentStatus.VIRTUAL_ACCOUNT_ISSUED)
+    order = hear(placed(), issued, T0 + m(15))
+    assert order.status is OrderStatus.CANCELLED
+    waits = delays(order, issued, T0 + m(15), most=40)
+    assert seconds(waits[:3] + waits[-1:]) == about(s(5), s(10), s(20), h(1))
+    assert len(waits) == 40
+
+
 def test_a_status_we_do_not_know_is_looked_at_after_a_minute_doubling_to_an_hour() -> None:
     puzzle = payment(PaymentStatus.UNKNOWN, said="NEW")
     waits = delays(hear(placed(), puzzle, T0), puzzle, T0, most=9)
@@ -246,6 +278,11 @@ def test_no_two_orders_march_in_step_and_none_strays_by_more_than_a_tenth(
     assert middle * 0.9 <= min(waits) < middle * 0.93
     assert middle * 1.07 < max(waits) <= middle * 1.1
     assert wait(placed()) == wait(placed())
+
+
+def test_one_orders_looks_are_not_all_spread_alike() -> None:
+    waits = delays(placed(lives=h(9)), None, T0, most=20)
+    assert len(set(waits[4:])) > 10
 
 
 def test_a_lease_is_longer_than_the_slowest_look() -> None:
