@@ -44,8 +44,8 @@ _OVERLAP = timedelta(milliseconds=1)
 class Patience:
     """How long to wait for PortOne, in seconds.
 
-    ``ask`` bounds one try of a request that changes nothing, ``asking`` all its tries together, ``change`` the only try
-    of one that does: PortOne advises 60 s there. Before each further try we pause for up to the next of ``pauses``.
+    ``ask`` bounds one try of a request that changes nothing, ``asking`` all of them until its answer is there,
+    ``change`` the only try of one that does: PortOne advises 60 s there. Before each further try we pause for up to the next of ``pauses``.
     """
 
     connect: float = 5
@@ -96,9 +96,10 @@ class PortOneGateway(PaymentGateway):
     async def get(self, payment_id: PaymentId) -> Payment | None:
         """See PaymentGateway. A payment not found in our store is looked for once more wherever the secret reaches."""
         path = _payment_path(payment_id)
-        answer = await self._ask(path + self._in_our_store)
+        until = self._deadline()
+        answer = await self._ask(path + self._in_our_store, until)
         if _says_not_found(answer):
-            answer = await self._ask(path)
+            answer = await self._ask(path, until)
             if _says_not_found(answer):
                 return None
         payment = wire.read_payment(answer.body)
@@ -169,13 +170,17 @@ class PortOneGateway(PaymentGateway):
                 "sortOrder": "ASC",
             },
         }
-        answer = await self._ask(f"/payments?requestBody={quote(msgspec.json.encode(asked), safe='')}", most=_PAGE_MOST)
+        url = f"/payments?requestBody={quote(msgspec.json.encode(asked), safe='')}"
+        answer = await self._ask(url, self._deadline(), most=_PAGE_MOST)
         return wire.read_listed_payments(answer.body)
 
-    async def _ask(self, url: str, *, most: int = _ANSWER_MOST) -> _Answer:
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._patience.asking
+
+    async def _ask(self, url: str, until: float, *, most: int = _ANSWER_MOST) -> _Answer:
         """Ask for what asking does not change, again if need be: 200 with JSON, or PAYMENT_NOT_FOUND."""
         try:
-            async with asyncio.timeout(self._patience.asking):
+            async with asyncio.timeout_at(until):
                 for pause in self._patience.pauses:
                     try:
                         return await self._ask_once(url, most)

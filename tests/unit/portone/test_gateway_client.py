@@ -318,6 +318,17 @@ async def test_all_tries_together_have_a_deadline(client: httpx.AsyncClient, ser
         await asyncio.wait_for(impatient.get(OURS), 5)
 
 
+async def test_asking_in_another_store_has_no_deadline_of_its_own(client: httpx.AsyncClient, server: Server) -> None:
+    async def not_found_in_the_end(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        writer.write(says(404, {"type": "PAYMENT_NOT_FOUND"}))
+
+    server.will(not_found_in_the_end)
+    patience = Patience(connect=1, ask=1, asking=0.5, change=1)
+    with pytest.raises(GatewayUnavailableError):
+        await PortOneGateway(client, api_secret=SECRET, store_id="store-1", patience=patience).get(OURS)
+
+
 async def test_an_answer_that_drips_in_for_ever_is_cut_off(gateway: PortOneGateway, server: Server) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
