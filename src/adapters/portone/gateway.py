@@ -45,7 +45,8 @@ class Patience:
     """How long to wait for PortOne, in seconds.
 
     ``ask`` bounds one try of a request that changes nothing, ``asking`` all of them until its answer is there,
-    ``change`` the only try of one that does: PortOne advises 60 s there. Before each further try we pause for up to the next of ``pauses``.
+    ``change`` the only try of one that does: PortOne advises 60 s there. Before each further try we pause for up to
+    the next of ``pauses``.
     """
 
     connect: float = 5
