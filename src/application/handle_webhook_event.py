@@ -57,7 +57,7 @@ class HandleWebhookEvent:
         return WebhookOutcome.DUPLICATE if settled.duplicate else WebhookOutcome.SETTLED
 
     async def _order_of(self, event: WebhookEvent) -> Order | None:
-        if event.payment_id is None:
+        if event.payment_id is None or not event.understood:
             return None
         async with self._store.reading() as unit:
             return await unit.orders.by_payment(event.payment_id)

@@ -19,6 +19,7 @@ class WebhookEvent:
 
     ``payment_id`` is the gateway's word, not yet known to be ours; None where the event is not about a payment.
     ``implies`` lists the statuses a payment can have once this event has happened; empty where it implies nothing.
+    ``understood``: its type is one we know; any other is kept and otherwise ignored, as the gateway asks for.
     ``occurred_at`` is the gateway's time of the event where it said so.
     """
 
@@ -28,3 +29,4 @@ class WebhookEvent:
     store_id: str | None
     occurred_at: datetime | None = None
     implies: frozenset[PaymentStatus] = frozenset()
+    understood: bool = True

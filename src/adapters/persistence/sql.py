@@ -103,9 +103,7 @@ class SqlUnit(Unit):
         if self._turn is not None:
             self._has_turn = await self._turn.acquire()
         try:
-            self._connection = await self._engine.connect()
-            if self.writes:
-                await self._connection.begin()
+            self._connection = await self._engine.connect()  # its first statement begins the transaction
         except (SQLAlchemyError, OSError) as error:
             raise self.failed(_translated(error)) from error
 
@@ -124,7 +122,7 @@ class SqlUnit(Unit):
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
-                await asyncio.shield(_close(connection))
+                await _close(connection)
         finally:
             if self._turn is not None and self._has_turn:
                 self._has_turn = False

@@ -43,7 +43,9 @@ _CAPTURED = _PARTLY_CANCELLED | {PaymentStatus.PAID}
 _APPROVED_LATER = _CAPTURED | {PaymentStatus.FAILED}
 
 _IMPLIES: Mapping[str, frozenset[PaymentStatus]] = {
-    # Ready and Failed imply nothing: the next attempt may be anywhere by the time we ask.
+    # these imply nothing: the next attempt may be anywhere by the time we ask
+    "Transaction.Ready": frozenset(),
+    "Transaction.Failed": frozenset(),
     "Transaction.PayPending": _APPROVED_LATER | {PaymentStatus.PAY_PENDING},
     "Transaction.VirtualAccountIssued": _APPROVED_LATER | {PaymentStatus.VIRTUAL_ACCOUNT_ISSUED},
     "Transaction.Paid": _CAPTURED,
@@ -171,6 +173,7 @@ def _event(
         store_id=_text(store_id),
         occurred_at=occurred_at,
         implies=_IMPLIES.get(known, frozenset()),
+        understood=known in _IMPLIES,
     )
 
 

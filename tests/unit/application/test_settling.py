@@ -56,9 +56,15 @@ async def test_a_hundred_copies_at_once_settle_once(world: Any) -> None:
 async def test_a_webhook_about_nothing_of_ours_is_kept_and_ignored(world: Any) -> None:
     placed = await world.place()
     elsewhere = world.event(placed)
-    for event in (replace(elsewhere, payment_id=None), replace(elsewhere, id="other", payment_id="not-ours")):
+    world.pay(placed)
+    for event in (
+        replace(elsewhere, payment_id=None),
+        replace(elsewhere, id="other", payment_id="not-ours"),
+        replace(elsewhere, id="strange", type="Transaction.Reincarnated", understood=False),
+    ):
         assert await world.handle_webhook_event(event) is WebhookOutcome.IGNORED
         assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+    assert (await world.record(placed)).order.status is PENDING
 
 
 async def test_a_webhook_says_paid_and_the_record_lags_so_it_is_looked_at_soon(world: Any) -> None:

@@ -376,6 +376,7 @@ def test_each_type_implies_what_can_be_so_from_then_on_in_both_versions(word: st
     assert new == old == form
     assert (new.type, new.payment_id) == (f"Transaction.{word}", "p")
     assert {status.value for status in new.implies} == implied
+    assert new.understood is (word not in {"Confirm", "SomethingNew"})
 
 
 def test_the_version_of_2024_01_01_may_come_as_a_percent_encoded_form() -> None:
