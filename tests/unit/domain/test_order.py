@@ -172,6 +172,7 @@ def test_an_order_costs_the_sum_of_its_lines_and_is_named_for_the_first_of_them(
     life = placed()
     assert (life.order.price, life.order.name) == (krw(1000), "VIP 1열 1번 외 1건")
     assert life.standing() == ("PENDING", None, 0, 0)
+    assert life.order.refundable == krw(0)
     assert [(entry.seq, entry.kind.value, dict(entry.data)) for entry in life.entries] == [
         (1, "placed", {"price": 1000, "currency": "KRW"})
     ]
