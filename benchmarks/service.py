@@ -4,8 +4,8 @@
 
 Starts a database, a stub gateway that is never the bottleneck and `gyeolje serve --no-worker`, each a process of its
 own, and drives them from prepared and signed requests on kept-alive connections. Prints one JSON document: for each
-kind of request and each number at once, requests a second and p50, p95, p99 in milliseconds; and the service's start
-and memory.
+kind of request and each number at once, requests a second, p50, p95, p99 in milliseconds, and the processor time the
+service itself used for one; and the service's start and memory.
 Compare figures of one run with one another; from one run to the next, machines are not the same.
 """
 
@@ -169,26 +169,33 @@ def webhook(payment_id: str, *, forged: bool = False) -> Request:
     return request("POST", "/api/v1/webhooks/portone", body, **headers)
 
 
-async def measure(port: int, count: int) -> dict[str, Any]:
+async def measure(port: int, pid: int, count: int) -> dict[str, Any]:
     order = json.dumps({"items": [{"productId": "programme", "quantity": 1}]}).encode()
     create = request("POST", "/api/v1/orders", order)
     await drive(port, [create] * 200, 16, 201)  # the first requests of a process are not like the others
     figures: dict[str, Any] = {name: {} for name in ("create", "read", "webhook", "repeated_webhook", "forged_webhook")}
+
+    async def run(kind: str, requests: Sequence[Request], at_once: int, wanted: int) -> list[bytes]:
+        before = cpu(pid)
+        found, bodies = await drive(port, requests, at_once, wanted)
+        found["service_cpu_ms"] = round((cpu(pid) - before) * 1000 / len(requests), 2)
+        figures[kind][str(at_once)] = found
+        return bodies
+
     for at_once in AT_ONCE:
-        key = str(at_once)
-        figures["create"][key], bodies = await drive(port, [create] * count, at_once, 201)
+        bodies = await run("create", [create] * count, at_once, 201)
         placed = [json.loads(body) for body in bodies]
         reads = [
             request("GET", f"/api/v1/orders/{p['order']['id']}", authorization=f"Bearer {p['token']}") for p in placed
         ]
-        figures["read"][key], _ = await drive(port, reads, at_once, 200)
+        await run("read", reads, at_once, 200)
         fresh = [webhook(p["checkout"]["paymentId"]) for p in placed]
-        figures["webhook"][key], said = await drive(port, fresh, at_once, 200)
+        said = await run("webhook", fresh, at_once, 200)
         assert all(b"settled" in body for body in said)
-        figures["repeated_webhook"][key], said = await drive(port, fresh, at_once, 200)
+        said = await run("repeated_webhook", fresh, at_once, 200)
         assert all(b"duplicate" in body for body in said)
         forged = [webhook(p["checkout"]["paymentId"], forged=True) for p in placed]
-        figures["forged_webhook"][key], _ = await drive(port, forged, at_once, 400)
+        await run("forged_webhook", forged, at_once, 400)
     return figures
 
 
@@ -240,6 +247,12 @@ def until_ready(port: int) -> float:
     raise SystemExit("the service does not become ready")
 
 
+def cpu(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def memory(pid: int) -> float:
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return round(int(fields["VmRSS"].split()[0]) / 1024, 1)
@@ -269,7 +282,7 @@ def main() -> None:
                 report: dict[str, Any] = {"database": options.database, "count": options.count}
                 report["first_answer_seconds"] = round(until_ready(port), 2)
                 report["idle_mib"] = memory(service.pid)
-                report |= uvloop.run(measure(port, options.count))
+                report |= uvloop.run(measure(port, service.pid, options.count))
                 report["mib_afterwards"] = memory(service.pid)
     print(json.dumps(report, indent=1))
 
