@@ -199,6 +199,54 @@ async def measure(port: int, pid: int, count: int) -> dict[str, Any]:
     return figures
 
 
+# --- the floor: the statements of a fresh webhook and nothing around them -----------------------------------------
+
+
+async def bare_statements(url: str, count: int, at_once: int) -> int:
+    """How often a second a bare driver gets the same four statements and one commit out of the same PostgreSQL."""
+    import asyncpg  # type: ignore[import-untyped]
+
+    pool = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=8, max_size=8)
+    names = [uuid.uuid4().hex for _ in range(count)]
+    async with pool.acquire() as connection, connection.transaction():
+        entry = "INSERT INTO history VALUES ($1, $2, $3, 1, $4, NULL, 0, 'KRW', '{}')"
+        await connection.executemany(entry, [(name, 1, "placed", "PENDING") for name in names])
+        await connection.executemany(
+            """INSERT INTO orders (id, payment_id, token_hash, name, lines, price_minor, price_currency, created_at,
+               expires_at, status, refunded_minor, refunded_currency, owed_minor, seq, version, looks, failures)
+               VALUES ($1, $1, 't', 'n', '[]', 100, 'KRW', 1, 1, 'PENDING', 0, 'KRW', 0, 1, 0, 0, 0)""",
+            [(name,) for name in names],
+        )
+
+    async def settle(name: str) -> None:
+        async with pool.acquire() as connection:
+            await connection.fetchrow("SELECT * FROM orders WHERE payment_id = $1", name)
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO webhooks VALUES ($1, 't', $1, 's', 1, 1, 'settled') ON CONFLICT DO NOTHING", name
+            )
+            await connection.executemany(
+                entry, [(name, 2, "payment_observed", "PENDING"), (name, 3, "completed", "COMPLETED")]
+            )
+            await connection.execute(
+                """UPDATE orders SET status = 'COMPLETED', captured_minor = 100, captured_currency = 'KRW', seq = 3,
+                   version = 1 WHERE id = $1 AND version = 0""",
+                name,
+            )
+
+    waiting = iter(names)
+
+    async def one() -> None:
+        for name in waiting:
+            await settle(name)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(at_once)))
+    per_second = round(count / (time.perf_counter() - begun))
+    await pool.close()
+    return per_second
+
+
 # --- the processes -----------------------------------------------------------------------------------------------
 
 
@@ -284,6 +332,12 @@ def main() -> None:
                 report["idle_mib"] = memory(service.pid)
                 report |= uvloop.run(measure(port, service.pid, options.count))
                 report["mib_afterwards"] = memory(service.pid)
+            if options.database == "postgresql":
+                floor = {str(n): uvloop.run(bare_statements(url, options.count, n)) for n in AT_ONCE}
+                report["bare_statements"] = floor
+                report["webhook_to_bare_statements"] = {
+                    n: round(report["webhook"][n]["per_second"] / floor[n], 2) for n in floor
+                }
     print(json.dumps(report, indent=1))
 
 
