@@ -30,11 +30,10 @@ async def work(
         if not looking.done():
             await asyncio.wait((looking,), timeout=_GRACE)
             looking.cancel()
-        with suppress(asyncio.CancelledError):
-            pause = await looking
-            if pause:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), pause)
+            await asyncio.wait((looking,))
+        if not looking.cancelled() and (pause := looking.result()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), pause)
 
 
 async def _look_once(look_at_due_orders: LookAtDueOrders, idle: float, troubled: float) -> float:

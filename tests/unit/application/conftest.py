@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,15 +21,15 @@ from application.cancel_order import CancelOrder
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.look_at_due_orders import LookAtDueOrders, Looked
 from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
-from application.ports import Customer
+from application.ports import Customer, PaymentGateway
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
 from application.settle_order import SettleOrder
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
-from domain.ids import ProductId, WebhookId
+from domain.ids import PaymentId, ProductId, WebhookId
 from domain.money import Money
-from domain.payment import PaymentStatus, Shop
+from domain.payment import CancellationStatus, Payment, PaymentStatus, Shop
 from domain.webhook_event import WebhookEvent
 
 STORE, CHANNEL, SECRET = "store-1", "channel-key-1", "an-api-secret"
@@ -39,14 +40,14 @@ PAID = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentSt
 class World:
     """A shop with one seat and endless programmes, its buyers, and its PortOne."""
 
-    def __init__(self) -> None:
+    def __init__(self, wrap: Callable[[PaymentGateway], PaymentGateway] = lambda gateway: gateway) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
         settings = FakePortOneSettings(api_secret=SECRET, store_id=STORE, webhook_secret="c2VjcmV0c2VjcmV0c2VjcmV0")
         self.fake = FakePortOne(settings, clock=FakeClock(now=self.now, monotonic=self.seconds, speed=1.0))
         self.store = MemoryStore()
         self.notifier = InProcessNotifier()
-        gateway = self.fake.gateway(patience=0.05)
+        gateway = wrap(self.fake.gateway(patience=0.05))
         self.gateway = gateway
         shop = Shop(store_id=STORE, channel_type="LIVE")
         window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
@@ -110,6 +111,9 @@ class World:
     def pay(self, placed: Placed, **changed: Any) -> None:
         self.fake.buyer.pay(placed.order.payment_id, self.purchase(placed, **changed))
 
+    def faults_left(self) -> int:
+        return len(self.fake.faults.on())
+
     def faults(self, *faults: Fault) -> None:
         self.fake.faults.put(faults)
 
@@ -156,9 +160,33 @@ def won(minor: int) -> Money:
     return Money(minor, "KRW")
 
 
+class ForgetfulGateway:
+    """A gateway whose record lists no cancellation that failed; PortOne does not promise to."""
+
+    def __init__(self, inner: PaymentGateway) -> None:
+        self._inner = inner
+
+    async def get(self, payment_id: PaymentId) -> Payment | None:
+        payment = await self._inner.get(payment_id)
+        if payment is None:
+            return None
+        kept = tuple(c for c in payment.cancellations if c.status is not CancellationStatus.FAILED)
+        return replace(payment, cancellations=kept)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 @pytest.fixture
 async def world() -> World:
     world = World()
+    await world.stock()
+    return world
+
+
+@pytest.fixture
+async def forgetful_world() -> World:
+    world = World(lambda gateway: cast("PaymentGateway", ForgetfulGateway(gateway)))
     await world.stock()
     return world
 

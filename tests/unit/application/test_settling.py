@@ -43,6 +43,43 @@ async def test_the_same_webhook_again_is_a_duplicate_and_changes_nothing(world: 
     assert await world.record(placed) == before
 
 
+async def test_a_webhook_that_was_seen_costs_the_gateway_nothing(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    event = world.event(placed)
+    await world.handle_webhook_event(event)
+    world.faults(Fault(name="gateway_5xx", times=1))
+    assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+    await world.verify_payment(placed.order.id, placed.token)
+    assert world.faults_left() == 1, "an order at rest is not asked about either"
+
+
+async def test_a_webhook_that_changes_nothing_is_kept_all_the_same(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    await world.webhook(placed)
+    event = world.event(placed)
+    assert await world.handle_webhook_event(event) is WebhookOutcome.SETTLED
+    assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+
+
+async def test_two_workers_at_once_look_at_an_order_once(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    world.pass_time(seconds=40)
+    looks = await asyncio.gather(*(world.look_at_due_orders() for _ in range(5)))
+    assert sum(len(looked) for looked in looks) == 1
+    assert (await world.record(placed)).order.status is COMPLETED
+
+
+async def test_a_look_that_the_gateway_spoilt_says_why_and_is_no_error_of_ours(world: Any) -> None:
+    await world.place()
+    world.faults(Fault(name="gateway_5xx"))
+    (looked,) = await world.look(seconds=40)
+    assert looked.error is None
+    assert looked.failure
+
+
 async def test_a_hundred_copies_at_once_settle_once(world: Any) -> None:
     placed = await world.place()
     world.pay(placed)
@@ -238,6 +275,13 @@ async def test_coming_back_while_the_gateway_is_down_answers_the_order_as_it_sta
     assert (await world.verify_payment(placed.order.id, placed.token)).status is PENDING
 
 
+async def test_everybody_who_returns_at_once_is_told_what_the_one_look_found(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    orders = await asyncio.gather(*(world.verify_payment(placed.order.id, placed.token) for _ in range(20)))
+    assert {order.status for order in orders} == {COMPLETED}
+
+
 async def test_twenty_returns_at_once_ask_the_gateway_once(world: Any) -> None:
     placed = await world.place()
     world.faults(Fault(name="gateway_5xx", times=1, match="get"))
@@ -397,6 +441,28 @@ async def test_a_partial_refund_whose_answer_was_lost_is_not_carried_out_twice(w
     record = await world.rest(placed)
     assert [r.status for r in record.refunds] == [RefundStatus.SUCCEEDED]
     assert world.net(placed) == 255_000
+
+
+async def test_a_cancellation_the_bank_thinks_about_for_hours_is_asked_for_once(world: Any) -> None:
+    placed = await completed(world)
+    world.faults(Fault(name="cancel_requested", times=1, seconds=6 * 60 * 60))
+    await refund(world, placed, None)
+    for _ in range(10):
+        await world.look(minutes=30)
+    order = (await world.record(placed)).order
+    assert (order.owed.minor, order.attention) == (355_000, None)
+    assert len(world.fake.ledger.find(placed.order.payment_id).cancellations) == 1
+
+
+async def test_a_failure_that_only_the_answer_told_of_is_asked_for_again(forgetful_world: Any) -> None:
+    world = forgetful_world
+    placed = await world.place()
+    world.pay(placed, total=1_000)
+    world.faults(Fault(name="cancel_failed", times=1))
+    await world.webhook(placed)
+    record = await world.rest(placed, within=6)
+    assert [r.status for r in record.refunds] == [RefundStatus.FAILED, RefundStatus.SUCCEEDED]
+    assert world.net(placed) == 0
 
 
 async def test_an_unpaid_order_has_nothing_to_refund(world: Any) -> None:

@@ -36,10 +36,11 @@ def looked(**more: Any) -> Looked:
 async def run(look: Any, stop_when: asyncio.Event) -> None:
     stopping = asyncio.Event()
     working = asyncio.create_task(work(cast("LookAtDueOrders", look), stopping, idle=0.001, troubled=0.001))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5) as limit:
         await stop_when.wait()
         stopping.set()
         await working
+    assert not limit.expired()
 
 
 async def test_it_goes_on_after_failed_looks_broken_looks_and_a_dead_database() -> None:
