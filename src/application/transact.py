@@ -29,19 +29,19 @@ async def retrying(work: Callable[[], Awaitable[T]]) -> T:
 
 
 async def record(unit: UnitOfWork, before: Order, settlement: Settlement) -> Order:
-    """Write all that ``settlement`` changed of ``before``; the order as it is stored then.
+    """Write all that ``settlement`` changed of ``before``; the order as it is stored then (``before``, if unchanged).
 
     History goes first: the database takes no changed order without the entry that tells of it.
     """
     order = settlement.order
+    if order == before:
+        return before
     if settlement.entries:
         await unit.history.append(settlement.entries)
-    if order != before:
-        await unit.orders.save(order)
-        order = replace(order, version=order.version + 1)
+    await unit.orders.save(order)
     for refund in settlement.refunds:
         await unit.refunds.save(refund)
     if settlement.restock:
         for line in sorted(order.lines, key=lambda line: line.product_id):
             await unit.catalog.release(line.product_id, line.quantity)
-    return order
+    return replace(order, version=order.version + 1)

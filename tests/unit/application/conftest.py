@@ -112,7 +112,8 @@ class World:
         self.fake.buyer.pay(placed.order.payment_id, self.purchase(placed, **changed))
 
     def faults_left(self) -> int:
-        return len(self.fake.faults.on())
+        """How many times the faults that are on can still strike."""
+        return sum((fault.times or 0) - struck for fault, struck in self.fake.faults.on())
 
     def faults(self, *faults: Fault) -> None:
         self.fake.faults.put(faults)

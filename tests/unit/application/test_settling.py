@@ -278,6 +278,7 @@ async def test_coming_back_while_the_gateway_is_down_answers_the_order_as_it_sta
 async def test_everybody_who_returns_at_once_is_told_what_the_one_look_found(world: Any) -> None:
     placed = await world.place()
     world.pay(placed)
+    world.faults(Fault(name="gateway_slow", seconds=0.01))
     orders = await asyncio.gather(*(world.verify_payment(placed.order.id, placed.token) for _ in range(20)))
     assert {order.status for order in orders} == {COMPLETED}
 
@@ -450,7 +451,7 @@ async def test_a_cancellation_the_bank_thinks_about_for_hours_is_asked_for_once(
     for _ in range(10):
         await world.look(minutes=30)
     order = (await world.record(placed)).order
-    assert (order.owed.minor, order.attention) == (355_000, None)
+    assert (order.owed.minor, order.failures) == (355_000, 0)
     assert len(world.fake.ledger.find(placed.order.payment_id).cancellations) == 1
 
 
