@@ -33,11 +33,24 @@ async def run_fake(
     )
     console = Console(stderr=True)
     console.print(
-        f"[bold]a fake PortOne[/bold], which moves no money, on {address(sock)}; webhooks go to {webhook_url}"
+        f"[bold]a fake PortOne[/bold], which moves no money, on {address(sock)}; webhooks go to {webhook_url}\n"
+        f"watch it in a browser at {address(sock)}/"
     )
     await run_together([fake_server(settings, sock)], [])
 
 
 def fake_server(settings: FakePortOneSettings, sock: socket.socket) -> Server:
     """A server of the fake on ``sock``."""
-    return Server(FakePortOne(settings).app(), [sock])
+    return _FakeServer(FakePortOne(settings), sock)
+
+
+class _FakeServer(Server):
+    """Ends the streams of open pages first: a server that stops waits for whatever is under way."""
+
+    def __init__(self, fake: FakePortOne, sock: socket.socket) -> None:
+        super().__init__(fake.app(), [sock])
+        self._fake = fake
+
+    def stop(self) -> None:
+        self._fake.live.close()
+        super().stop()

@@ -37,10 +37,10 @@ class Buyer:
             self._ledger.fail(payment_id, "approval failure")
         return self._ledger.pay(payment_id)
 
-    def fail(self, payment_id: str, purchase: Purchase | None = None) -> PaymentRecord:
+    def fail(self, payment_id: str, purchase: Purchase | None = None, reason: str = _BUYERS_REASON) -> PaymentRecord:
         """The buyer gives up, or the approval fails."""
         self._opened(payment_id, purchase)
-        return self._ledger.fail(payment_id, _BUYERS_REASON)
+        return self._ledger.fail(payment_id, reason)
 
     def pend(self, payment_id: str, purchase: Purchase | None = None) -> PaymentRecord:
         """The approval takes its time."""

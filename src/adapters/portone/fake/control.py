@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
     from adapters.portone.fake.fake_portone import FakePortOne
 
 _Asked = Request[Any, Any, Any]
-_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Won = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 
 
-class _Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What the browser asks the payment window for; what is missing stays as it was asked before."""
 
-    store_id: _Text | None = None
-    channel_key: _Text | None = None
-    order_name: _Text | None = None
+    store_id: Text | None = None
+    channel_key: Text | None = None
+    order_name: Text | None = None
     total_amount: _Won | None = None
     currency: Annotated[str, msgspec.Meta(pattern=r"^(CURRENCY_)?[A-Z]{3}\Z")] | None = None
     notice_urls: list[str] | None = None
@@ -39,7 +40,7 @@ class _Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
 
     def purchase(self, before: Purchase | None) -> Purchase | None:
         """The purchase asked for, ``before`` with what was said; None if nothing was said. Raises RefusedError."""
-        if self == _Opening():
+        if self == Opening():
             return None
         said = {
             "storeId": (self.store_id, before and before.store_id),
@@ -65,7 +66,7 @@ class _Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
         if self.notice_urls is None:
             return before.notice_urls if before else ()
         for url in self.notice_urls:
-            if not _is_web_address(url):
+            if not is_web_address(url):
                 raise invalid(f"noticeUrls: {url!r} is not an http or https address")
         return tuple(self.notice_urls)
 
@@ -92,7 +93,7 @@ def _people(fake: FakePortOne) -> list[HTTPRouteHandler]:
         @post(f"/_fake/payments/{{payment_id:str}}/{path}", status_code=HTTPStatus.OK)
         async def handler(request: _Asked) -> Response[bytes]:
             payment_id = _payment_id(request)
-            opening = decode(await request.body() or b"{}", _Opening)
+            opening = decode(await request.body() or b"{}", Opening)
             payment = do(payment_id, opening.purchase(fake.buyer.asked(payment_id)))
             await fake.api.tell_first(payment_id)
             return json_response(payment_json(payment))
@@ -130,17 +131,26 @@ def _records(fake: FakePortOne) -> list[HTTPRouteHandler]:
     @get("/_fake/ledger")
     async def ledger() -> Response[bytes]:
         payments = [
-            {"id": p.id, "status": p.status, "currency": p.purchase.currency, **_balance(fake.ledger.balance(p.id))}
+            {"id": p.id, "status": p.status, "currency": p.purchase.currency, **balance_json(fake.ledger.balance(p.id))}
             for p in fake.ledger.payments()
         ]
-        totals = {currency: _balance(balance) for currency, balance in fake.ledger.totals().items()}
+        totals = {currency: balance_json(balance) for currency, balance in fake.ledger.totals().items()}
         return json_response({"payments": payments, "totals": totals})
 
     @get("/_fake/deliveries")
     async def deliveries() -> Response[bytes]:
-        return json_response({"deliveries": [_delivery(delivery) for delivery in fake.webhooks.deliveries]})
+        return json_response({"deliveries": [delivery_json(delivery) for delivery in fake.webhooks.deliveries]})
 
-    return [ledger, deliveries]
+    @get("/_fake/deliveries/{delivery_id:str}")
+    async def delivery(request: _Asked) -> Response[bytes]:
+        return json_response(_in_full(fake, fake.webhooks.find(_delivery_id(request))))
+
+    @post("/_fake/deliveries/{delivery_id:str}/resend", status_code=HTTPStatus.OK)
+    async def resend(request: _Asked) -> Response[bytes]:
+        found = fake.webhooks.find(_delivery_id(request))
+        return json_response(delivery_json(fake.webhooks.resend(found.payment_id, found.id)))
+
+    return [ledger, deliveries, delivery, resend]
 
 
 def _switches(fake: FakePortOne) -> list[HTTPRouteHandler]:
@@ -148,18 +158,18 @@ def _switches(fake: FakePortOne) -> list[HTTPRouteHandler]:
 
     @get("/_fake/faults")
     async def faults() -> Response[bytes]:
-        return json_response(_faults(fake))
+        return json_response(faults_json(fake))
 
     @put("/_fake/faults")
     async def put_faults(request: _Asked) -> Response[bytes]:
         with _refusing():
             fake.faults.put(decode(await request.body(), list[Fault]))
-        return json_response(_faults(fake))
+        return json_response(faults_json(fake))
 
     @delete("/_fake/faults", status_code=HTTPStatus.OK)
     async def delete_faults() -> Response[bytes]:
         fake.faults.put([])
-        return json_response(_faults(fake))
+        return json_response(faults_json(fake))
 
     @post("/_fake/clock", status_code=HTTPStatus.OK)
     async def clock(request: _Asked) -> Response[bytes]:
@@ -167,8 +177,8 @@ def _switches(fake: FakePortOne) -> list[HTTPRouteHandler]:
         with _refusing():
             fake.clock.set(speed=asked.speed, advance=asked.advance)
         fake.ledger.complete_due()
-        now = {"speed": fake.clock.speed, "advanced": fake.clock.advanced, "now": time_json(fake.clock.wall())}
-        return json_response(now)
+        fake.live.tell()
+        return json_response(clock_json(fake))
 
     return [faults, put_faults, delete_faults, clock]
 
@@ -191,11 +201,34 @@ def _payment_id(request: _Asked) -> str:
     return str(request.path_params["payment_id"])
 
 
-def _balance(balance: Balance) -> dict[str, int]:
+def balance_json(balance: Balance) -> dict[str, int]:
+    """What was taken, what went back, what is left."""
     return {"captured": balance.captured, "cancelled": balance.cancelled, "net": balance.net}
 
 
-def _delivery(delivery: Delivery) -> dict[str, Any]:
+def _delivery_id(request: _Asked) -> str:
+    return str(request.path_params["delivery_id"])
+
+
+def _in_full(fake: FakePortOne, delivery: Delivery) -> dict[str, Any]:
+    """A webhook with all that was sent and answered, and with what would be sent for it now."""
+    attempts = [
+        {"at": time_json(a.at), "status": a.status, "error": a.error, "headers": a.headers, "answer": a.answer}
+        for a in delivery.attempts
+    ]
+    body, headers = delivery.body.decode(), fake.webhooks.headers_now(delivery)
+    said = [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
+    curl = ["curl -i -X POST", *said, f"--data-raw {shlex.quote(body)}", shlex.quote(delivery.url)]
+    return delivery_json(delivery) | {
+        "attempts": attempts,
+        "body": body,
+        "headersNow": headers,
+        "curl": " ".join(curl),
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """A webhook, and how each attempt to deliver it went."""
     attempts = [{"at": time_json(a.at), "status": a.status, "error": a.error} for a in delivery.attempts]
     return {
         "id": delivery.id,
@@ -207,7 +240,8 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _faults(fake: FakePortOne) -> dict[str, Any]:
+def faults_json(fake: FakePortOne) -> dict[str, Any]:
+    """The catalogue, and what of it is on."""
     catalogue = [
         {"name": kind.name, "description": kind.description, "seconds": kind.seconds} for kind in CATALOGUE.values()
     ]
@@ -215,7 +249,13 @@ def _faults(fake: FakePortOne) -> dict[str, Any]:
     return {"catalogue": catalogue, "on": on}
 
 
-def _is_web_address(url: str) -> bool:
+def clock_json(fake: FakePortOne) -> dict[str, Any]:
+    """What time the fake has, and how it runs."""
+    return {"speed": fake.clock.speed, "advanced": fake.clock.advanced, "now": time_json(fake.clock.wall())}
+
+
+def is_web_address(url: str) -> bool:
+    """Whether a browser or a webhook may be sent there."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -15,8 +15,10 @@ from adapters.portone.fake.control import control_routes
 from adapters.portone.fake.faults import Faults
 from adapters.portone.fake.gateway import FakePortOneGateway
 from adapters.portone.fake.ledger import Ledger
+from adapters.portone.fake.pages import Live, page_routes
 from adapters.portone.fake.rest import EXCEPTION_HANDLERS, rest_routes
 from adapters.portone.fake.webhooks import Post, Webhooks
+from adapters.portone.fake.window import Windows, window_routes
 
 _MIB = 2**20
 _OTHER_STORE_ID = "store-ffffffff-0000-4000-8000-000000000000"
@@ -54,7 +56,8 @@ class FakePortOne:
         self._settings = settings
         self._background = Background()
         self.clock = clock or FakeClock(speed=settings.speed)
-        self.faults = Faults(settings.seed)
+        self.live = Live()
+        self.faults = Faults(settings.seed, changed=self.live.tell)
         self.webhooks = Webhooks(
             url=settings.webhook_url,
             secret=settings.webhook_secret,
@@ -62,8 +65,9 @@ class FakePortOne:
             faults=self.faults,
             seed=settings.seed,
             post=post,
+            changed=self.live.delivered,
         )
-        self.ledger = Ledger(clock=self.clock, seed=settings.seed, announce=self.webhooks.announce)
+        self.ledger = Ledger(clock=self.clock, seed=settings.seed, announce=self.webhooks.announce, kept=self.live.kept)
         self.buyer = Buyer(self.ledger, self.faults, _OTHER_STORE_ID)
         self.api = PortOneApi(
             secret=settings.api_secret,
@@ -73,6 +77,7 @@ class FakePortOne:
             clock=self.clock,
             background=self._background,
         )
+        self.windows = Windows(self, self._background)
 
     def gateway(self, *, api_secret: str | None = None, patience: float = 60.0) -> FakePortOneGateway:
         """A payment gateway in process, with the account's secret or the one given."""
@@ -84,7 +89,7 @@ class FakePortOne:
         )
 
     def app(self) -> Litestar:
-        """PortOne's API and the control API, as an ASGI application that runs the fake as long as it is up."""
+        """PortOne's API, the control API, the window and the fake's page: an ASGI application that runs the fake."""
 
         @asynccontextmanager
         async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -92,7 +97,7 @@ class FakePortOne:
                 yield
 
         return Litestar(
-            [*rest_routes(self.api), *control_routes(self)],
+            [*rest_routes(self.api), *control_routes(self), *window_routes(self, self.windows), *page_routes(self)],
             lifespan=[lifespan],
             exception_handlers=EXCEPTION_HANDLERS,
             openapi_config=None,

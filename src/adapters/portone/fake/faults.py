@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -105,8 +105,9 @@ class Fired:
 class Faults:
     """The faults that are on. Each draws from a stream of its own, so one seed always gives one run."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, changed: Callable[[], None] = lambda: None) -> None:
         self._seed = seed
+        self._changed = changed
         self._active: list[_Active] = []
 
     def put(self, faults: Sequence[Fault]) -> None:
@@ -114,14 +115,14 @@ class Faults:
         for fault in faults:
             if problem := fault.problem():
                 raise ValueError(problem)
-        self._active = [
-            _Active(
-                fault,
-                fault.seconds if fault.seconds is not None else CATALOGUE[fault.name].seconds or 0.0,
-                random.Random(f"{self._seed}/{number}/{fault.name}"),  # noqa: S311 - repeatable on purpose
-            )
-            for number, fault in enumerate(faults)
-        ]
+        self._active = [self._activate(fault, number) for number, fault in enumerate(faults)]
+        self._changed()
+
+    def set_for(self, match: str, names: Collection[str], faults: Sequence[Fault]) -> None:
+        """Of the faults with this match and one of these names have exactly ``faults`` on; leave the others alone."""
+        others = [a for a in self._active if a.fault.match != match or a.fault.name not in names]
+        self._active = others + [self._activate(fault, len(others) + n) for n, fault in enumerate(faults)]
+        self._changed()
 
     def on(self) -> list[tuple[Fault, int]]:
         """The faults that are on, and how often each has happened."""
@@ -131,5 +132,13 @@ class Faults:
         """Whether this fault happens on an occasion with these labels; asking uses the occasion up."""
         for active in self._active:
             if active.fault.name == name and active.fires(labels):
+                self._changed()
                 return Fired(name, active.seconds)
         return None
+
+    def _activate(self, fault: Fault, number: int) -> _Active:
+        return _Active(
+            fault,
+            fault.seconds if fault.seconds is not None else CATALOGUE[fault.name].seconds or 0.0,
+            random.Random(f"{self._seed}/{number}/{fault.name}"),  # noqa: S311 - repeatable on purpose
+        )

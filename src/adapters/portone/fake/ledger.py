@@ -237,15 +237,22 @@ class _Due:
 class Ledger:
     """Every payment of one PortOne account. ``announce`` hears of all that a webhook is sent for, as it happens.
 
+    ``kept`` hears of every change to a payment.
     Ids follow from ``seed``, the payment's id and the moment: repeatable on a repeated clock, new after a restart.
     """
 
     def __init__(
-        self, *, clock: LedgerClock, seed: int = 0, announce: Callable[[Happening], None] = lambda _: None
+        self,
+        *,
+        clock: LedgerClock,
+        seed: int = 0,
+        announce: Callable[[Happening], None] = lambda _: None,
+        kept: Callable[[PaymentRecord], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._seed = seed
         self._announce = announce
+        self._kept = kept
         self._payments: dict[str, PaymentRecord] = {}
         self._registered: dict[str, tuple[int | None, str | None]] = {}
         self._due: list[_Due] = []
@@ -451,6 +458,7 @@ class Ledger:
 
     def _keep(self, payment: PaymentRecord) -> PaymentRecord:
         self._payments[payment.id] = payment
+        self._kept(payment)
         return payment
 
     def _tell(self, kind: str, payment: PaymentRecord) -> PaymentRecord:

@@ -33,8 +33,19 @@ UNKNOWN_TYPE = "Transaction.SomethingNew"
 _TIMEOUT = 30.0
 _RESENT_MOST = 10  # PortOne has a limit and does not say which
 
-Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
-"""Send a body with headers to a URL; the answer's HTTP status. Any exception is an attempt that failed."""
+_ANSWER_MOST = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver answered: the HTTP status, and how the body begins."""
+
+    status: int
+    text: str = ""
+
+
+Post = Callable[[str, Mapping[str, str], bytes], Awaitable[Answer | int]]
+"""Send a body with headers to a URL; the answer, or its HTTP status alone. Any exception is an attempt that failed."""
 
 
 class State(StrEnum):
@@ -48,11 +59,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: ``status`` is what the receiver answered, ``error`` why it did not."""
+    """One try, with its headers: ``status`` is what the receiver answered, ``error`` why it did not."""
 
     at: datetime
     status: int | None
     error: str | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answer: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -100,6 +113,7 @@ class Webhooks:
         faults: Faults,
         seed: int = 0,
         post: Post | None = None,
+        changed: Callable[[Delivery], None] = lambda _: None,
     ) -> None:
         self._url = url
         self._secret = secret
@@ -107,6 +121,7 @@ class Webhooks:
         self._faults = faults
         self._seed = seed
         self._post = post
+        self._changed = changed
         self._tasks: Background | None = None
         self._unsent: list[tuple[Delivery, float]] = []
         self._deliveries: list[Delivery] = []
@@ -142,6 +157,7 @@ class Webhooks:
         for delivery in self._address(happening, kind):
             if self._faults.fires("webhook_dropped", *labels):
                 delivery.state = State.DROPPED
+                self._changed(delivery)
                 continue
             late = self._faults.fires("webhook_delayed", *labels)
             held = (
@@ -152,6 +168,13 @@ class Webhooks:
             delay = (late.seconds if late else 0.0) + (held.seconds if held else 0.0)
             for _ in range(2 if self._faults.fires("webhook_duplicated", *labels) else 1):
                 self._launch(delivery, delay, self._overtakers[happening.payment.id] if held else None)
+
+    def find(self, webhook_id: str) -> Delivery:
+        """The webhook of this id."""
+        for delivery in self._deliveries:
+            if delivery.id == webhook_id:
+                return delivery
+        raise RefusedError("WEBHOOK_NOT_FOUND", "there is no such webhook", HTTPStatus.NOT_FOUND)
 
     def resend(self, payment_id: str, webhook_id: str | None) -> Delivery:
         """Send one webhook of this payment again by hand: the latest, or the one of this id."""
@@ -188,6 +211,8 @@ class Webhooks:
             for number, url in enumerate(happening.payment.purchase.notice_urls or configured)
         ]
         self._deliveries += deliveries
+        for delivery in deliveries:
+            self._changed(delivery)
         return deliveries
 
     def _launch(self, delivery: Delivery, delay: float = 0.0, overtaker: asyncio.Event | None = None) -> None:
@@ -210,8 +235,11 @@ class Webhooks:
                 self._overtakers[delivery.payment_id].set()
             if attempt.succeeded:
                 delivery.state = State.SUCCEEDED
+            elif number == len(WAITS) - 1:
+                delivery.state = State.EXHAUSTED
+            self._changed(delivery)
+            if attempt.succeeded:
                 return
-        delivery.state = State.EXHAUSTED
 
     async def _overtaken(self, payment_id: str, overtaker: asyncio.Event, most: float) -> None:
         """Wait for the next webhook to have gone first, and for so long at most."""
@@ -226,19 +254,25 @@ class Webhooks:
     async def _attempt(self, delivery: Delivery) -> Attempt:
         assert self._post is not None  # noqa: S101 - narrowing: nothing is delivered unless running
         now = self._clock.real()
-        timestamp = int(now.timestamp())
-        headers = {
+        headers = self.headers_now(delivery)
+        try:
+            answer = await self._post(delivery.url, headers, delivery.body)
+        except Exception as error:  # noqa: BLE001 - whatever a receiver does is its own affair, and is written down
+            return Attempt(now, None, type(error).__name__, headers)
+        if isinstance(answer, int):
+            answer = Answer(answer)
+        return Attempt(now, answer.status, None, headers, answer.text)
+
+    def headers_now(self, delivery: Delivery) -> dict[str, str]:
+        """The headers of an attempt made now, signed."""
+        timestamp = int(self._clock.real().timestamp())
+        return {
             "content-type": "application/json",
             "user-agent": "gyeolje-fake-portone",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(self._secret, delivery.id, timestamp, delivery.body),
         }
-        try:
-            status = await self._post(delivery.url, headers, delivery.body)
-        except Exception as error:  # noqa: BLE001 - whatever a receiver does is its own affair, and is written down
-            return Attempt(now, None, type(error).__name__)
-        return Attempt(now, status, None)
 
     async def _stop(self, tasks: Background) -> None:
         self._tasks = None
@@ -249,8 +283,9 @@ class Webhooks:
 
 
 def _over_http(client: httpx.AsyncClient) -> Post:
-    async def post(url: str, headers: Mapping[str, str], body: bytes) -> int:
-        return (await client.post(url, headers=headers, content=body)).status_code
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = await client.post(url, headers=headers, content=body)
+        return Answer(answer.status_code, answer.text[:_ANSWER_MOST])
 
     return post
 
