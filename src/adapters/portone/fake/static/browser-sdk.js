@@ -130,6 +130,12 @@
     });
   }
 
+  function pageRestored() {
+    return new Promise((resolve) => {
+      addEventListener("pageshow", (event) => event.persisted && resolve(undefined));
+    });
+  }
+
   async function requestPayment(request) {
     const phone = isPhone();
     const wrong = problem(request, phone);
@@ -140,7 +146,7 @@
       const opened = await begin(request);
       if (!phone && !request.forceRedirect) return await overlay(opened);
       location.assign(FAKE + opened.path);
-      return await new Promise(() => {}); // the page is being left
+      return await pageRestored(); // as it is left now, this goes on only if the buyer steps back to it
     } finally {
       isOpen = false;
     }

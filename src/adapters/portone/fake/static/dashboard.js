@@ -4,9 +4,11 @@
 const $ = (id) => document.getElementById(id);
 const rows = { payments: new Map(), deliveries: new Map(), faults: new Map() };
 const kept = { payments: new Map(), deliveries: new Map() };
+const ROWS = { payments: "payment", deliveries: "delivery", faults: "fault" };
 const SHOWN_MOST = 500;
 let catalogue = [];
 let on = [];
+let ahead = 0; // milliseconds by which the fake's wall clock is ahead of this page's
 
 /** An element with properties, `data` for data attributes, and children (strings become text). */
 function make(tag, { data = {}, attributes = {}, ...properties } = {}, ...children) {
@@ -198,7 +200,7 @@ function faultRow(kind) {
     make(
       "label",
       {},
-      make("input", { type: "checkbox", checked: active.length > 0, onchange: putFaults, data: { fault: kind.name, testid: `fault-${kind.name}` } }),
+      make("input", { type: "checkbox", checked: active.length > 0, onchange: () => putFault(kind.name), data: { fault: kind.name, testid: `fault-${kind.name}` } }),
       make("span", {}, make("code", { textContent: kind.name }), ` ${kind.description}`),
     ),
     make("span", { className: "badge wait", textContent: active.length ? `on · ${fired}×` : "", hidden: !active.length, data: { testid: "fault-fired" } }),
@@ -213,25 +215,29 @@ function faultRow(kind) {
     ),
   ];
   for (const input of row[2].querySelectorAll("input")) {
-    input.addEventListener("change", () => row[0].querySelector("input").checked && putFaults());
+    input.addEventListener("change", () => row[0].querySelector("input").checked && putFault(kind.name));
   }
   return row;
 }
 
-/** Switch on what is checked. Of a fault that is on several times, the row speaks for the first; the others stay. */
-async function putFaults() {
-  const wanted = [];
-  for (const [name, row] of rows.faults) {
-    const active = on.filter((fault) => fault.name === name);
-    if (!row.querySelector("[data-fault]").checked) continue;
-    const fault = { name };
-    for (const input of row.querySelectorAll("[data-option]")) {
-      if (!input.reportValidity()) return;
-      if (input.value !== "") fault[input.dataset.option] = input.type === "number" ? input.valueAsNumber : input.value;
-    }
-    wanted.push(fault, ...active.slice(1).map(({ fired, ...rest }) => rest));
+/** What is left of faults that are on: the fake counts anew whenever faults are put. */
+function leftOf(faults) {
+  return faults
+    .map(({ fired, ...fault }) => (fault.times === undefined ? fault : { ...fault, times: fault.times - fired }))
+    .filter((fault) => fault.times !== 0);
+}
+
+/** Switch the fault of one row on or off. Of one that is on several times, the row speaks for the first. */
+async function putFault(name) {
+  const row = rows.faults.get(name);
+  const others = leftOf(on.filter((fault) => fault.name !== name));
+  if (!row.querySelector("[data-fault]").checked) return ask("PUT", "/_fake/faults", others);
+  const wanted = { name };
+  for (const input of row.querySelectorAll("[data-option]")) {
+    if (!input.reportValidity()) return;
+    if (input.value !== "") wanted[input.dataset.option] = input.type === "number" ? input.valueAsNumber : input.value;
   }
-  await ask("PUT", "/_fake/faults", wanted);
+  await ask("PUT", "/_fake/faults", [...others, wanted, ...leftOf(on.filter((fault) => fault.name === name).slice(1))]);
 }
 
 function showFaults(faults) {
@@ -254,7 +260,7 @@ function showFaults(faults) {
 function fill(kind, key, children, place) {
   let row = rows[kind].get(key);
   if (!row) {
-    row = make("li", { data: { testid: kind.slice(0, -1), key } });
+    row = make("li", { data: { testid: ROWS[kind], key } });
     rows[kind].set(key, row);
     place(row, $(kind));
   }
@@ -323,9 +329,15 @@ function showTotals(totals) {
   $("no-totals").hidden = Object.keys(totals).length > 0;
 }
 
+function tick() {
+  const now = new Date(Date.now() + ahead).toISOString();
+  $("now").textContent = `${now.replace("T", " ").slice(0, 19)} UTC`;
+  $("now").dateTime = now;
+}
+
 function showClock(clock) {
-  $("now").textContent = clock.now.replace("T", " ").slice(0, 19);
-  $("now").dateTime = clock.now;
+  ahead = Date.parse(clock.now) - Date.now();
+  tick();
   if (document.activeElement !== $("speed")) $("speed").value = clock.speed;
 }
 
@@ -356,6 +368,7 @@ stream.addEventListener("snapshot", (event) => {
 stream.addEventListener("change", (event) => show(JSON.parse(event.data)));
 stream.addEventListener("error", () => connected("not connected, trying again", "bad"));
 
+setInterval(tick, 1000);
 $("only").addEventListener("input", filter);
 $("faults-off").addEventListener("click", () => ask("DELETE", "/_fake/faults"));
 $("clock-form").addEventListener("submit", (event) => {

@@ -246,7 +246,10 @@ $("form").addEventListener("submit", (event) => {
 });
 $("form").addEventListener("input", show);
 $("form").addEventListener("change", (event) => {
-  if (event.target.name === "choice") $("seconds").value = DEFAULT_SECONDS[event.target.value] ?? "";
+  if (event.target.name === "choice") {
+    $("seconds").value = DEFAULT_SECONDS[event.target.value] ?? "";
+    event.target.closest("label").after($("with-seconds"), $("with-lies"));
+  }
   $("seconds").required = chosen() === "late" || chosen() === "approve_after_close";
   show();
 });
