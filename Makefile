@@ -3,11 +3,23 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+SHOP := examples/storefront
+PAGE := src/adapters/http/storefront/index.html
 
-.PHONY: demo test check fmt lock
+.PHONY: demo page test check fmt lock
 
-demo: $(VENV)/.runtime ## buy a ticket offline: `make demo`, or `make demo ARGS=--once`
+demo: $(VENV)/.runtime $(if $(findstring --once,$(ARGS)),,page) ## buy a ticket offline: `make demo`, or `make demo ARGS=--once`
 	$(BIN)/gyeolje demo $(ARGS)
+
+page: $(PAGE) ## the shop page, built with npm where it changed; without it everything else works
+
+# Never fails: the demo goes on with what there is.
+$(PAGE): $(wildcard $(SHOP)/*.* $(SHOP)/src/*)
+	@if ! command -v npm >/dev/null 2>&1; then \
+	  echo "The shop page is not built: that needs Node 20.19 or newer, with npm. The API works without it."; \
+	elif ! (cd $(SHOP) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --fetch-retries=1; } && npm run --silent build); then \
+	  echo "The shop page could not be built; what npm says stands above. The API works without it."; \
+	fi
 
 test: $(VENV)/.dev ## every test; brings its own PostgreSQL
 	$(BIN)/pytest $(ARGS)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from adapters.http.page import BUILT
 from adapters.portone.fake import FakePortOneSettings
 from application.read_order import ShowOrder
 from bootstrap import service
@@ -35,8 +36,10 @@ class DemoFailedError(RuntimeError):
 async def run_demo(host: str, port: int) -> int:
     """Run everything until Ctrl-C."""
     with _place(host, port, port + 1) as place:
+        built = "" if (BUILT / "index.html").is_file() else "   (not built: `make page` builds it, with Node)"
+        _console.print(f"shop page   {place.shop}/{built}")
         _console.print(f"shop API   {place.shop}/api/v1/products   (described at {place.shop}/schema)")
-        _console.print(f"fake PortOne   {place.fake}/_fake/ledger")
+        _console.print(f"fake PortOne   {place.fake}/")
         _console.print(f"orders are kept in {place.database} until you stop this with Ctrl-C")
         await place.run(asyncio.Event())
     return 0

@@ -54,6 +54,7 @@ def application(container: Container) -> Litestar:
             allowed_origins=settings.origins,
             production=settings.in_production,
             gateway=settings.gateway,
+            fake=settings.api_url if settings.gateway == "fake" else None,
         ),
     )
 

@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from adapters.http.edge import Edge
 from adapters.http.openapi import openapi_config
 from adapters.http.orders import READ, OrderRoutes
+from adapters.http.page import page_routes
 from adapters.http.problems import misused, refused, unforeseen
 from adapters.http.webhook import webhook_route
 from adapters.http.wire import API_BODY_MOST
@@ -26,13 +27,15 @@ from domain.errors import GyeoljeError
 class HttpSettings:
     """``gateway`` is the kind of gateway behind us, for the health report. ``allowed_origins`` are exact.
 
-    In ``production`` the interface's description is not served.
+    In ``production`` the interface's description is not served. ``fake`` is where browsers reach a fake PortOne, whose
+    payment window the shop page then opens; None where PortOne itself is used.
     """
 
     gateway: str
     webhook_path: str = "/api/v1/webhooks/portone"
     allowed_origins: tuple[str, ...] = ()
     production: bool = False
+    fake: str | None = None
 
     def __post_init__(self) -> None:
         if any("*" in origin for origin in self.allowed_origins):
@@ -59,6 +62,7 @@ def create_app(
             *OrderRoutes(use_cases).handlers(),
             webhook_route(settings.webhook_path, webhook_reader, use_cases.handle_webhook_event),
             *_health(check, settings.gateway),
+            *page_routes(settings.fake),
         ],
         exception_handlers={GyeoljeError: refused, HTTPException: misused, Exception: unforeseen},
         cors_config=_cors(settings.allowed_origins),

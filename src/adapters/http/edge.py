@@ -55,7 +55,7 @@ class Edge:
 
 
 def _secured(headers: object) -> list[tuple[bytes, bytes]]:
+    """``headers``, and of ours those that they do not say themselves: the shop page has a policy of its own."""
     told: list[tuple[bytes, bytes]] = [*headers]  # type: ignore[misc]
-    if not any(name == _NO_STORE[0] for name, _ in told):
-        told.append(_NO_STORE)
-    return [*told, *_SECURITY]
+    names = {name for name, _ in told}
+    return told + [header for header in (_NO_STORE, *_SECURITY) if header[0] not in names]
