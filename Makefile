@@ -21,10 +21,10 @@ $(PAGE): $(wildcard $(SHOP)/*.* $(SHOP)/src/*)
 	  echo "The shop page could not be built; what npm says stands above. The API works without it."; \
 	fi
 
-test: $(VENV)/.dev ## every test; brings its own PostgreSQL
+test: $(VENV)/.dev page ## every test; brings its own PostgreSQL, and needs chromium for those in a browser
 	$(BIN)/pytest $(ARGS)
 
-check: $(VENV)/.dev ## style, types, walls, known vulnerabilities of what is locked
+check: $(VENV)/.dev ## style, types, walls
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 fmt: $(VENV)/.dev
