@@ -43,8 +43,8 @@ export function OrderView({ session, words, language, onLeave }: Props): ReactNo
   const isOver = order !== null && order.status !== "PENDING";
   return (
     <State shown={shown} words={words} detail={detailOf(seen, words)}>
-      {COUNTED.has(shown) && seen.expiresAt !== null && <Countdown until={seen.expiresAt} words={words} />}
       {order && <Receipt order={order} words={words} language={language} />}
+      {COUNTED.has(shown) && seen.expiresAt !== null && <Countdown until={seen.expiresAt} words={words} />}
       <p className="notice bad" role="alert" data-testid="order-problem" hidden={trouble === null}>
         {trouble === "not-cancellable" && words.notCancellable}
         {trouble === "unreachable" && words.unreachable}

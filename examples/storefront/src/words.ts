@@ -55,8 +55,8 @@ export interface Words {
 const ko: Words = {
   otherLanguage: "English",
   otherLanguageLabel: "Read this page in English",
-  shopTitle: "좌석을 고르세요",
-  shopText: "주문하면 결제하는 동안 좌석을 잡아 둡니다. 결제는 카카오페이로 합니다.",
+  shopTitle: "무엇을 살까요?",
+  shopText: "주문하면 결제하는 동안 잡아 둡니다. 결제는 카카오페이로 합니다.",
   loadingProducts: "상품을 불러오는 중입니다.",
   noProducts: "지금은 살 수 있는 상품이 없습니다.",
   left: (count) => `${count.toLocaleString("ko")}개 남음`,
@@ -69,13 +69,13 @@ const ko: Words = {
   placingText: "주문을 넣고 있습니다.",
   notPlaced: "상점에 연결할 수 없어 주문을 마치지 못했습니다. 다시 시도해도 주문은 한 번만 들어갑니다.",
   productsUnreachable: "상점에 연결할 수 없어 상품을 불러오지 못했습니다.",
-  justSoldOut: "방금 매진되었습니다. 다른 좌석을 골라 주세요.",
+  justSoldOut: "방금 매진되었습니다. 다른 상품을 골라 주세요.",
   cannotBePlaced: "이대로는 주문할 수 없습니다. 상품과 수량을 다시 골라 주세요.",
   tryAgain: "다시 시도",
   leaveIt: "그만두기",
   states: {
     loading: { title: "주문을 불러오는 중입니다", text: "잠시만 기다려 주세요." },
-    waiting: { title: "결제를 기다리고 있습니다", text: "좌석을 잡아 두었습니다. 시간 안에 결제해 주세요." },
+    waiting: { title: "결제를 기다리고 있습니다", text: "주문하신 것을 잡아 두었습니다. 시간 안에 결제해 주세요." },
     paying: { title: "결제창이 열려 있습니다", text: "결제창에서 결제를 마쳐 주세요." },
     confirming: {
       title: "결제를 확인하고 있습니다",
@@ -97,9 +97,9 @@ const ko: Words = {
     late: { title: "전액 환불되었습니다", text: "주문이 끝난 뒤에 결제되어 결제된 돈을 모두 돌려드렸습니다." },
     expired: {
       title: "시간이 지나 주문이 취소되었습니다",
-      text: "결제되지 않아 좌석을 놓았습니다. 뒤늦게 결제되었다면 자동으로 전액 환불됩니다.",
+      text: "시간 안에 결제되지 않았습니다. 뒤늦게 결제되었다면 자동으로 전액 환불됩니다.",
     },
-    "given-up": { title: "주문을 취소하셨습니다", text: "좌석을 놓았습니다. 뒤늦게 결제되었다면 자동으로 전액 환불됩니다." },
+    "given-up": { title: "주문을 취소하셨습니다", text: "이제 결제하지 않으셔도 됩니다. 뒤늦게 결제되었다면 자동으로 전액 환불됩니다." },
     "payment-cancelled": { title: "결제가 취소되었습니다", text: "주문이 확정되기 전에 결제가 취소되어 주문도 취소되었습니다." },
     returned: { title: "환불되었습니다", text: "상점이 이 주문의 결제를 모두 돌려드렸습니다." },
     gone: {
@@ -130,8 +130,8 @@ const ko: Words = {
 const en: Words = {
   otherLanguage: "한국어",
   otherLanguageLabel: "이 화면을 한국어로 보기",
-  shopTitle: "Choose your seat",
-  shopText: "Your seat is held while you pay. You pay with KakaoPay.",
+  shopTitle: "What would you like?",
+  shopText: "What you order is held for you while you pay with KakaoPay.",
   loadingProducts: "Loading what is for sale.",
   noProducts: "There is nothing for sale right now.",
   left: (count) => `${count.toLocaleString("en")} left`,
@@ -144,13 +144,13 @@ const en: Words = {
   placingText: "Placing your order.",
   notPlaced: "The shop cannot be reached, so your order is not complete. You can try again: it is placed only once.",
   productsUnreachable: "The shop cannot be reached, so there is nothing to show yet.",
-  justSoldOut: "That was sold a moment ago. Please choose another seat.",
+  justSoldOut: "That was sold a moment ago. Please choose something else.",
   cannotBePlaced: "This cannot be ordered as it is. Please choose product and quantity again.",
   tryAgain: "Try again",
   leaveIt: "Leave it",
   states: {
     loading: { title: "Loading your order", text: "One moment, please." },
-    waiting: { title: "Waiting for your payment", text: "Your seat is held. Please pay before the time is up." },
+    waiting: { title: "Waiting for your payment", text: "What you ordered is held for you. Please pay before the time is up." },
     paying: { title: "The payment window is open", text: "Please finish your payment there." },
     confirming: {
       title: "Confirming your payment",
@@ -175,9 +175,9 @@ const en: Words = {
     late: { title: "Refunded in full", text: "The payment came after the order had ended, so we gave back everything that was paid." },
     expired: {
       title: "The order expired",
-      text: "It was not paid in time, so the seat is free again. Should a payment still arrive, it is refunded in full by itself.",
+      text: "It was not paid in time. Should a payment still arrive, it is refunded in full by itself.",
     },
-    "given-up": { title: "You cancelled the order", text: "The seat is free again. Should a payment still arrive, it is refunded in full by itself." },
+    "given-up": { title: "You cancelled the order", text: "There is nothing left to pay. Should a payment still arrive, it is refunded in full by itself." },
     "payment-cancelled": {
       title: "The payment was cancelled",
       text: "The payment was cancelled before the order was confirmed, so the order is cancelled too.",
