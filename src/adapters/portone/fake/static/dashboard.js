@@ -54,15 +54,17 @@ async function ask(method, path, body) {
   }
 }
 
-const button = (text, act, testid) =>
-  make("button", { type: "button", textContent: text, onclick: act, data: testid ? { testid } : {} });
+/** A button; `of` tells those who do not see where it stands what it belongs to. */
+const button = (text, act, testid, of) =>
+  make("button", {
+    type: "button", textContent: text, onclick: act, data: { testid }, attributes: { "aria-label": `${text} ${of}` },
+  });
 
 function copyable(title, text, testid) {
   const copy = button("copy", async () => {
     await navigator.clipboard.writeText(text);
     copy.textContent = "copied";
-  });
-  copy.setAttribute("aria-label", `copy ${title}`);
+  }, "copy", title);
   return make(
     "div",
     {},
@@ -80,21 +82,23 @@ const TONES = { PAID: "good", PARTIAL_CANCELLED: "wait", CANCELLED: "bad", FAILE
 function paymentTools(payment) {
   const act = (what, body) => () => ask("POST", `/_fake/payments/${encodeURIComponent(payment.id)}/${what}`, body ?? {});
   const tools = make("div", { className: "tools" });
+  const add = (text, what, testid) => tools.append(button(text, what, testid, payment.id));
   if (["READY", "PAY_PENDING", "FAILED"].includes(payment.status)) {
-    tools.append(button("approve", act("pay"), "payment-approve"));
-    if (payment.status !== "FAILED") tools.append(button("decline", act("fail"), "payment-decline"));
-    if (payment.status === "READY") tools.append(button("pending", act("pending"), "payment-pending"));
+    add("approve", act("pay"), "payment-approve");
+    if (payment.status !== "FAILED") add("decline", act("fail"), "payment-decline");
+    if (payment.status === "READY") add("pending", act("pending"), "payment-pending");
   }
-  if (payment.status === "VIRTUAL_ACCOUNT_ISSUED") tools.append(button("deposit", act("deposit"), "payment-deposit"));
+  if (payment.status === "VIRTUAL_ACCOUNT_ISSUED") add("deposit", act("deposit"), "payment-deposit");
   if (payment.cancellable > 0) {
     const amount = make("input", {
       type: "number", min: 1, max: payment.cancellable, step: 1, value: payment.cancellable,
       data: { testid: "cancel-amount" }, attributes: { "aria-label": `Amount to cancel of ${payment.id}` },
     });
     const cancel = () => amount.reportValidity() && act("cancel", { amount: amount.valueAsNumber })();
-    tools.append(amount, button("cancel", cancel, "payment-cancel"));
+    tools.append(amount);
+    add("cancel", cancel, "payment-cancel");
   }
-  tools.append(button("its webhooks", () => showOnly(payment.id), "payment-webhooks"));
+  add("its webhooks", () => showOnly(payment.id), "payment-webhooks");
   return tools;
 }
 
@@ -138,12 +142,13 @@ function answerText(attempt) {
 
 function deliveryRow(delivery) {
   const tone = { succeeded: "good", waiting: "wait", exhausted: "bad", dropped: "bad" }[delivery.state];
+  const name = `${delivery.type} of ${delivery.payment}`;
   const details = make("div", { data: { testid: "delivery-details" }, hidden: true });
   const toggle = button("headers and body", async () => {
     details.hidden = !details.hidden;
     toggle.setAttribute("aria-expanded", String(!details.hidden));
     if (!details.hidden) await fillDetails(details, delivery.id);
-  }, "delivery-show");
+  }, "delivery-show", name);
   toggle.setAttribute("aria-expanded", "false");
   return [
     make(
@@ -165,7 +170,7 @@ function deliveryRow(delivery) {
     make(
       "div",
       { className: "tools" },
-      button("resend", () => ask("POST", `/_fake/deliveries/${encodeURIComponent(delivery.id)}/resend`), "delivery-resend"),
+      button("resend", () => ask("POST", `/_fake/deliveries/${encodeURIComponent(delivery.id)}/resend`), "delivery-resend", name),
       toggle,
     ),
     details,
