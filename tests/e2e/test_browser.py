@@ -93,7 +93,8 @@ class Tab:
         window: FrameLocator | Page = self.page if "/_fake/" in self.page.url else self.window
         await window.get_by_test_id(f"choice-{choice}").check()
         for name, value in inputs.items():
-            await window.get_by_test_id(name.replace("_", "-")).fill(value)
+            field = window.get_by_test_id(name.replace("_", "-"))
+            await (field.select_option(value) if name == "other_channel" else field.fill(value))
         await window.get_by_test_id("webhook-fate").select_option(webhook)
         await window.get_by_test_id("window-submit").click()
 
@@ -208,7 +209,13 @@ async def test_a_double_click_places_one_order(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    "lie", [{"other_amount": "1000"}, {"other_currency": "USD"}, {"other_store": "store-of-somebody-else"}]
+    "lie",
+    [
+        {"other_amount": "1000"},
+        {"other_currency": "USD"},
+        {"other_store": "store-of-somebody-else"},
+        {"other_channel": "TEST"},
+    ],
 )
 async def test_what_a_dishonest_browser_paid_comes_back_and_the_page_says_so(scene: Scene, lie: dict[str, str]) -> None:
     tab = await scene.tab()
@@ -263,6 +270,37 @@ async def test_a_reload_in_the_middle_resumes(scene: Scene) -> None:
     await tab.shows("paid")
     await tab.page.reload()
     await tab.shows("paid")
+    assert await scene.nets() == [SEAT]
+
+
+async def test_a_deposit_that_comes_later_completes_the_order(scene: Scene) -> None:
+    tab = await scene.tab()
+    await tab.open()
+    await tab.buy()
+    await tab.choose("virtual-account")
+    await tab.shows("confirming", "waiting")
+    payment = (await scene.ledger())["payments"][0]["id"]
+    answer = await scene.town.http.post(f"{scene.fake.url}/_fake/payments/{payment}/deposit", json={})
+    assert answer.is_success, answer.text
+    await tab.shows("paid")
+    assert await scene.nets() == [SEAT]
+
+
+async def test_the_page_is_used_by_keyboard_alone_and_in_english(scene: Scene) -> None:
+    tab = await scene.tab(locale="en-US")
+    await tab.open()
+    await expected(tab.page.locator("html")).to_have_attribute("lang", "en")
+    await tab.page.locator("[data-product-id=vip-1-1]").get_by_test_id("buy").focus()
+    await tab.page.keyboard.press("Enter")
+    await expected(tab.window.get_by_test_id("window-submit")).to_be_visible()
+    await tab.page.keyboard.press("Escape")
+    await tab.shows("closed")
+    await tab.get("pay").focus()
+    await tab.page.keyboard.press("Enter")
+    await expected(tab.window.get_by_test_id("window-submit")).to_be_focused()
+    await tab.page.keyboard.press("Enter")
+    await tab.shows("paid")
+    assert await scene.nets() == [SEAT]
 
 
 async def test_two_tabs_on_one_order_show_the_same(scene: Scene) -> None:
@@ -307,6 +345,7 @@ async def test_a_phone_comes_back_from_a_declined_payment_and_tries_again(scene:
     await tab.choose()
     await tab.page.wait_for_url(f"{scene.shop.url}/**")
     await tab.shows("paid")
+    assert await scene.nets() == [SEAT]
 
 
 async def test_the_page_survives_a_restart_of_the_service(scene: Scene) -> None:
