@@ -78,8 +78,8 @@ def fake(receiver: Receiver) -> FakePortOne:
     return FakePortOne(settings, clock=FakeClock(speed=0), post=receiver)
 
 
-@pytest.fixture
-async def http(fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
+@asynccontextmanager
+async def served(fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         server = Server(uvicorn.Config(fake.app(), log_config=None, timeout_graceful_shutdown=1))
@@ -93,6 +93,12 @@ async def http(fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
         finally:
             server.enough.set()
             await serving
+
+
+@pytest.fixture
+async def http(fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(fake) as http:
+        yield http
 
 
 async def opened(http: httpx.AsyncClient, origin: str = SHOP, **more: Any) -> str:
@@ -425,6 +431,18 @@ async def test_a_webhook_is_shown_as_it_was_sent_and_answered(http: httpx.AsyncC
     timestamp = int(headers["webhook-timestamp"])
     assert headers["webhook-signature"] == sign(SECRET, delivery.id, timestamp, shown["body"].encode())
     assert (attempt["status"], attempt["answer"]) == (400, '{"title": "The signature does not verify"}')
+
+
+async def test_what_a_real_server_answers_to_a_webhook_is_kept() -> None:
+    settings = FakePortOneSettings(api_secret="s", store_id="store-a", webhook_secret=SECRET)
+    fake = FakePortOne(settings, clock=FakeClock(speed=0))
+    async with served(fake) as http:
+        await opened(http, noticeUrls=[f"{http.base_url}/nothing-here"])
+        (delivery,) = fake.webhooks.deliveries
+        async with asyncio.timeout(PATIENCE):
+            await delivery.tried.wait()
+    (attempt,) = delivery.attempts
+    assert (attempt.status, attempt.answer) == (404, '{"type":"NOT_FOUND","message":"Not Found"}')
 
 
 async def test_a_webhook_can_be_sent_by_hand_in_a_shell(http: httpx.AsyncClient, fake: FakePortOne) -> None:
