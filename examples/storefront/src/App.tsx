@@ -40,7 +40,7 @@ export function App({ keep, arrival, orderAddress }: Props): ReactNode {
   const buy = async (items: Item[]): Promise<void> => {
     if (isPlacing.current) return;
     isPlacing.current = true;
-    const intent = keep.intendTo(items);
+    const intent = keep.intendTo(items, Date.now());
     setPlacing({ is: "under-way", items });
     try {
       const placed = await placeOrder(intent.key, intent.items);
@@ -61,7 +61,7 @@ export function App({ keep, arrival, orderAddress }: Props): ReactNode {
 
   // An order that was being placed when the page was left: the same key, so the same order.
   useEffect(() => {
-    const intent = keep.intent;
+    const intent = keep.interrupted(Date.now());
     if (place.at === "shop" && intent !== null) void buy(intent.items);
   }, []);
 

@@ -82,7 +82,7 @@ export function OrderView({ session, words, language, onLeave }: Props): ReactNo
         )}
       </div>
       <div className="link" role="status" data-testid="link" data-link={link}>
-        {link === "lost" && !isOver && (
+        {link === "lost" && (!isOver || shown === "refunding") && (
           <p className="notice">
             {words.linkLost}
             <span className="row">

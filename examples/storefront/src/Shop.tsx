@@ -139,7 +139,7 @@ function ProductCard({ product, words, language, isPlacing, isHeld, onBuy }: Car
         type="button"
         data-testid="buy"
         className="strong"
-        aria-label={words.buyLabel(product.name)}
+        aria-label={isSoldOut ? `${product.name}: ${words.soldOut}` : words.buyLabel(product.name)}
         aria-busy={isPlacing}
         disabled={isSoldOut || isHeld}
         onClick={() => onBuy([{ productId: product.id, quantity }])}

@@ -18,6 +18,7 @@ export interface Kept {
 export interface Intent {
   key: string;
   items: Item[];
+  at: number;
 }
 
 export interface Shelf {
@@ -32,6 +33,8 @@ const ORDER = "gyeolje.order.";
 const LANGUAGE = "gyeolje.language";
 const RECENT = "gyeolje.recent";
 const MOST = 20;
+const RESUMED = 60_000; // milliseconds; later nobody expects a page that opens to buy something
+const MEANT = 600_000; // later, the same choice is another intent
 
 export class Keep {
   constructor(private readonly shelf: Shelf) {}
@@ -63,11 +66,18 @@ export class Keep {
     this.shelf.setItem(LANGUAGE, language);
   }
 
+  /** What was being ordered when the page was left, a moment ago. */
+  interrupted(now: number): Intent | null {
+    const intent = this.intent;
+    return intent && now - intent.at < RESUMED ? intent : null;
+  }
+
   /** The intent to buy `items`: the one that is still unanswered if it is for the same, else a new one. */
-  intendTo(items: Item[]): Intent {
+  intendTo(items: Item[], now: number): Intent {
     const before = this.intent;
-    if (before && JSON.stringify(before.items) === JSON.stringify(items)) return before;
-    const intent = { key: randomKey(), items };
+    const isSame = before !== null && JSON.stringify(before.items) === JSON.stringify(items);
+    if (isSame && now - before.at < MEANT) return before;
+    const intent = { key: randomKey(), items, at: now };
     this.intent = intent;
     return intent;
   }

@@ -146,13 +146,27 @@ test("an order that is gone says so, and is not resumed", async () => {
 test("one intent keeps its key until the service has answered", () => {
   const keep = new Keep(new PageShelf());
   const items = [{ productId: "seat", quantity: 1 }];
-  const { key } = keep.intendTo(items);
+  const { key } = keep.intendTo(items, NOW);
   expect(key).toMatch(/^[0-9a-f]{32}$/);
-  expect(keep.intendTo([{ productId: "seat", quantity: 1 }]).key).toBe(key);
-  expect(keep.intendTo([{ productId: "seat", quantity: 2 }]).key).not.toBe(key);
+  expect(keep.intendTo([{ productId: "seat", quantity: 1 }], NOW + 599_999).key).toBe(key);
   keep.placed({ order: order(), token: "token", checkout: CHECKOUT }, NOW);
   expect(keep.intent).toBeNull();
-  expect(keep.intendTo(items).key).not.toBe(key);
+  expect(keep.intendTo(items, NOW).key).not.toBe(key);
+});
+
+test("another choice, or the same one much later, is another intent", () => {
+  const keep = new Keep(new PageShelf());
+  const first = keep.intendTo([{ productId: "seat", quantity: 1 }], NOW).key;
+  const second = keep.intendTo([{ productId: "seat", quantity: 2 }], NOW).key;
+  const third = keep.intendTo([{ productId: "seat", quantity: 2 }], NOW + 600_000).key;
+  expect(new Set([first, second, third]).size).toBe(3);
+});
+
+test("an order that was being placed is resumed by a reload, and not by a visit later on", () => {
+  const keep = new Keep(new PageShelf());
+  const intent = keep.intendTo([{ productId: "seat", quantity: 1 }], NOW);
+  expect(keep.interrupted(NOW + 59_999)).toEqual(intent);
+  expect(keep.interrupted(NOW + 60_000)).toBeNull();
 });
 
 test("the countdown follows the service's clock, not the buyer's", () => {

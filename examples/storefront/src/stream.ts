@@ -118,7 +118,7 @@ export async function* frames(body: ReadableStream<Uint8Array>, heard: () => voi
       const { done, value } = await reader.read();
       if (done) return;
       heard();
-      const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
       rest = lines.pop() ?? "";
       for (const line of lines) {
         if (line === "") {
