@@ -82,7 +82,6 @@ export function App({ keep, arrival, orderAddress }: Props): ReactNode {
           className="plain"
           data-testid="language"
           lang={language === "ko" ? "en" : "ko"}
-          aria-label={words.otherLanguageLabel}
           onClick={() => setLanguage((keep.language = language === "ko" ? "en" : "ko"))}
         >
           {words.otherLanguage}

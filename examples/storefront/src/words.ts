@@ -12,7 +12,6 @@ interface Said {
 
 export interface Words {
   otherLanguage: string;
-  otherLanguageLabel: string;
   shopTitle: string;
   shopText: string;
   loadingProducts: string;
@@ -54,7 +53,6 @@ export interface Words {
 
 const ko: Words = {
   otherLanguage: "English",
-  otherLanguageLabel: "Read this page in English",
   shopTitle: "무엇을 살까요?",
   shopText: "주문하면 결제하는 동안 잡아 둡니다. 결제는 카카오페이로 합니다.",
   loadingProducts: "상품을 불러오는 중입니다.",
@@ -129,7 +127,6 @@ const ko: Words = {
 
 const en: Words = {
   otherLanguage: "한국어",
-  otherLanguageLabel: "이 화면을 한국어로 보기",
   shopTitle: "What would you like?",
   shopText: "What you order is held for you while you pay with KakaoPay.",
   loadingProducts: "Loading what is for sale.",
