@@ -72,9 +72,16 @@ test("an answer that was overtaken does not move an order back", () => {
   expect(follows(cancelled("MISMATCH", back), cancelled("MISMATCH"))).toBe(false);
 });
 
-function session({ verify = order(), cancel = order() }: { verify?: Order | Error; cancel?: Order | Error } = {}) {
+interface Given {
+  verify?: Order | Error;
+  cancel?: Order | Error;
+  outcome?: Outcome;
+}
+
+function session({ verify = order(), cancel = order(), outcome }: Given = {}) {
   const keep = new Keep(new PageShelf());
-  const kept = keep.placed({ order: order(), token: "token", checkout: CHECKOUT }, NOW);
+  const placed = keep.placed({ order: order(), token: "token", checkout: CHECKOUT }, NOW);
+  const kept = outcome ? { ...placed, outcome } : placed;
   const opened: Checkout[] = [];
   let comeBack: (outcome: Outcome) => void = () => {};
   const answer = async (what: Order | Error): Promise<Order> => {
@@ -128,6 +135,11 @@ test("a reload finds what the window said", async () => {
   await until(made, "closed");
   made.stop();
   expect(keep.order("o1")?.outcome).toEqual({ is: "closed" });
+});
+
+test("a new page may open the window that the last one could not load", () => {
+  expect(session({ outcome: { is: "unavailable" } }).made.snapshot().shown).toBe("waiting");
+  expect(session({ outcome: { is: "closed" } }).made.snapshot().shown).toBe("closed");
 });
 
 test("an order that cannot be cancelled now says so, and stays", async () => {

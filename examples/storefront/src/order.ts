@@ -110,7 +110,8 @@ export class OrderSession {
     kept: Kept,
     private readonly world: World,
   ) {
-    this.#kept = kept;
+    const isUnavailable = kept.outcome?.is === "unavailable"; // a page that is new may load PortOne's script again
+    this.#kept = isUnavailable ? { ...kept, outcome: null } : kept;
     this.#snapshot = this.#look();
   }
 
