@@ -73,12 +73,15 @@ test("an answer that was overtaken does not move an order back", () => {
 });
 
 interface Given {
-  verify?: Order | Error;
+  verify?: Order | Error | (() => Order | Error);
+  events?: () => Promise<ReadableStream<Uint8Array>>;
   cancel?: Order | Error;
   outcome?: Outcome;
 }
 
-function session({ verify = order(), cancel = order(), outcome }: Given = {}) {
+const nothingYet = (): Promise<never> => new Promise(() => {});
+
+function session({ verify = order(), cancel = order(), outcome, events = nothingYet }: Given = {}) {
   const keep = new Keep(new PageShelf());
   const placed = keep.placed({ order: order(), token: "token", checkout: CHECKOUT }, NOW);
   const kept = outcome ? { ...placed, outcome } : placed;
@@ -91,8 +94,8 @@ function session({ verify = order(), cancel = order(), outcome }: Given = {}) {
   const made = new OrderSession(kept, {
     keep,
     now: () => NOW,
-    events: () => new Promise(() => {}),
-    verify: () => answer(verify),
+    events,
+    verify: () => answer(typeof verify === "function" ? verify() : verify),
     cancel: () => answer(cancel),
     openWindow: (checkout) => {
       opened.push(checkout);
@@ -126,6 +129,24 @@ test("whatever the window says, the order decides", async () => {
   void made.pay();
   comeBack({ is: "failed", message: "no" });
   await until(made, "paid");
+});
+
+test("what could not be asked on coming back is asked once the service answers again", async () => {
+  const answers: (Order | Error)[] = [new TypeError("down"), paid];
+  let answerAgain: (stream: ReadableStream<Uint8Array>) => void = () => {};
+  const { made, comeBack } = session({
+    verify: () => answers.shift() ?? new Error("asked too often"),
+    events: () => new Promise((resolve) => (answerAgain = resolve)),
+  });
+  made.start(null);
+  void made.pay();
+  comeBack({ is: "done" });
+  await until(made, "confirming");
+  expect(made.snapshot().trouble).toBe("unreachable");
+  answerAgain(new ReadableStream());
+  await until(made, "paid");
+  expect(answers).toEqual([]);
+  made.stop();
 });
 
 test("a reload finds what the window said", async () => {

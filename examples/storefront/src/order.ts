@@ -203,7 +203,7 @@ export class OrderSession {
       },
       onLink: (link) => {
         this.#link = link;
-        if (link === "live" && this.#trouble === "unreachable") this.#trouble = null;
+        if (link === "live" && this.#trouble === "unreachable") this.#backInReach();
         this.#tell();
       },
       onGone: () => this.#gone(),
@@ -212,6 +212,12 @@ export class OrderSession {
     void follower.run().then(() => {
       if (this.#follower === follower) this.#follower = null;
     });
+  }
+
+  /** The service answers again. If the buyer came back from the window while it did not, ask now what was not heard then. */
+  #backInReach(): void {
+    this.#trouble = null;
+    if (this.#kept.outcome?.is === "done") void this.#ask(() => this.world.verify(), "unreachable");
   }
 
   #heard({ order, kind }: OrderEvent): void {
