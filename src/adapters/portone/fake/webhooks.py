@@ -34,6 +34,7 @@ _TIMEOUT = 30.0
 _RESENT_MOST = 10  # PortOne has a limit and does not say which
 
 _ANSWER_MOST = 2048
+_AT_ONCE = 50  # httpx's pool looks at every waiting request whenever one ends: let none wait there
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +284,11 @@ class Webhooks:
 
 
 def _over_http(client: httpx.AsyncClient) -> Post:
+    places = asyncio.Semaphore(_AT_ONCE)
+
     async def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        answer = await client.post(url, headers=headers, content=body)
+        async with places:
+            answer = await client.post(url, headers=headers, content=body)
         return Answer(answer.status_code, answer.text[:_ANSWER_MOST])
 
     return post
