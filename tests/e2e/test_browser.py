@@ -386,6 +386,26 @@ async def test_a_service_that_is_down_is_a_sentence_and_a_way_forward(scene: Sce
     assert await scene.nets() == [SEAT]
 
 
+async def test_the_fakes_own_page_shows_all_of_it_live_and_its_buttons_act(scene: Scene) -> None:
+    shop, own = await scene.tab(), await scene.tab(locale="en-US")
+    await own.page.goto(scene.fake.url + "/")
+    await expected(own.get("connection")).to_contain_text("live")
+    await own.get("fault-webhook_duplicated").check()
+    await shop.open()
+    await shop.buy()
+    await shop.choose()
+    await shop.shows("paid")
+    await expected(own.get("payment-status")).to_have_text("PAID")
+    await expected(own.get("total-KRW")).to_contain_text("355,000")
+    paid = own.get("delivery").filter(has_text="Transaction.Paid")
+    await expected(paid.get_by_test_id("delivery-attempt")).to_have_count(2)
+    await own.get("payment-cancel").click()
+    await expected(own.get("payment-status")).to_have_text("CANCELLED")
+    await scene.until_nets(0)
+    await shop.page.reload()
+    await shop.shows("returned")
+
+
 async def test_how_long_it_takes_from_approval_to_the_page_showing_paid(
     scene: Scene, record_testsuite_property: Any
 ) -> None:
