@@ -208,6 +208,21 @@ async def test_a_double_click_places_one_order(scene: Scene) -> None:
     assert next(item["available"] for item in products if item["id"] == "standing") == 499
 
 
+async def test_the_second_buyer_of_the_last_seat_is_told_that_it_is_gone(scene: Scene) -> None:
+    first, second = await scene.tab(), await scene.tab()
+    second.allowed = "409"  # the browser itself complains of every 4xx
+    await second.open()
+    await expected(second.page.locator("[data-product-id=vip-1-1]").get_by_test_id("buy")).to_be_enabled()
+    await first.open()
+    await first.buy()
+    await second.buy()
+    await expected(second.get("shop-problem")).to_be_visible()
+    await expected(second.page.locator("[data-product-id=vip-1-1]").get_by_test_id("buy")).to_be_disabled()
+    await first.choose()
+    await first.shows("paid")
+    assert await scene.nets() == [SEAT]
+
+
 @pytest.mark.parametrize(
     "lie",
     [
