@@ -1,4 +1,4 @@
-"""Real databases for the tests: SQLite files, and one PostgreSQL server for the whole session."""
+"""Real databases for the tests (SQLite files, one PostgreSQL server for the whole session), and real HTTP servers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import asyncio
 import functools
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
+import uvicorn
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -168,3 +171,51 @@ async def _statement(server: str, sql: str) -> None:
 
 def _on(server: str, database: str) -> str:
     return make_url(server).set(database=database).render_as_string(hide_password=False)
+
+
+# --- applications behind a real server --------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """Says when it is up, stops when it is told to, and leaves the signals to pytest."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self.enough = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    async def main_loop(self) -> None:
+        await self.enough.wait()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[str]:
+    """The address of ``app``, served until the context is left."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = _Server(uvicorn.Config(app, lifespan="auto", log_config=None, timeout_graceful_shutdown=1))
+        serving = asyncio.create_task(server.serve([sock]))
+        try:
+            async with asyncio.timeout(10):
+                await server.up.wait()
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            server.enough.set()
+            await serving
+
+
+Served = Callable[[Any], Any]
+
+
+@pytest.fixture
+def serve() -> Served:
+    """``async with serve(app) as url``."""
+    return served

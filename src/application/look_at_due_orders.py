@@ -12,7 +12,6 @@ from application.refund_order import CarryOutRefunds
 from application.settle_order import SettleOrder
 from domain.ids import OrderId
 from domain.order import Order
-from domain.payment import Payment
 from domain.schedule import LEASE
 
 _AT_ONCE = 16
@@ -81,12 +80,9 @@ class LookAtDueOrders:
         if payment is None:
             return
         if settled.close_account:
-            await self._close_account(order, payment)
+            await self._gateway.close_virtual_account(order.payment_id, payment.store_id)
         if settled.order.owed:
             await self._carry_out_refunds(settled.order, payment)
-
-    async def _close_account(self, order: Order, payment: Payment) -> None:
-        await self._gateway.close_virtual_account(order.payment_id, payment.store_id)
 
     async def _failed(self, order: Order, why: str, error: Exception | None) -> Looked:
         try:

@@ -86,7 +86,6 @@ class CarryOutRefunds:
                     amount=refund.amount,
                     left=payment.left,
                     reason=refund.reason,
-                    by_customer=False,
                 )
             )
             read = await self._gateway.get(order.payment_id)

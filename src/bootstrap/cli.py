@@ -14,7 +14,6 @@ from bootstrap.settings import (
     FAKE_API_SECRET,
     FAKE_STORE_ID,
     FAKE_WEBHOOK_SECRET,
-    Settings,
     SettingsError,
     read_settings,
 )
@@ -70,7 +69,7 @@ def serve(host: str, port: int, workers: int, *, no_worker: bool) -> None:
     from bootstrap.processes import serve_in_processes
     from bootstrap.serving import address, listen
 
-    settings = _settings()
+    settings = read_settings()
     sock = listen(host, port)
     click.echo(f"serving on {address(sock)}", err=True)
     if workers > 1:
@@ -84,7 +83,7 @@ def worker() -> None:
     from bootstrap import service
     from bootstrap.container import Container
 
-    _run(service.work_alone(Container(settings=_settings())))
+    _run(service.work_alone(Container(settings=read_settings())))
 
 
 @gyeolje.command()
@@ -93,7 +92,7 @@ def migrate() -> None:
     from adapters.persistence.sql import create_engine
     from adapters.persistence.sql import migrate as bring_up_to_date
 
-    settings = _settings()
+    settings = read_settings()
 
     async def run() -> None:
         engine = create_engine(settings.database_url)
@@ -154,7 +153,7 @@ def list_orders(status: str | None, limit: int, *, attention: bool, as_json: boo
     """List orders, the newest first."""
     from bootstrap.operator import print_orders
 
-    _run(print_orders(_settings(), status=status, attention=attention, limit=limit, as_json=as_json))
+    _run(print_orders(read_settings(), status=status, attention=attention, limit=limit, as_json=as_json))
 
 
 @orders.command("show")
@@ -164,7 +163,7 @@ def show_order(order_id: str, *, as_json: bool) -> None:
     """Show one order with its history and refunds."""
     from bootstrap.operator import print_order
 
-    _run(print_order(_settings(), order_id, as_json=as_json))
+    _run(print_order(read_settings(), order_id, as_json=as_json))
 
 
 @gyeolje.group()
@@ -182,7 +181,7 @@ def put_product(product_id: str, name: str, price: int, currency: str, stock: in
     """Add a product, or replace it, stock included."""
     from bootstrap.operator import put_product as put
 
-    _run(put(_settings(), product_id, name=name, price=price, currency=currency, stock=stock))
+    _run(put(read_settings(), product_id, name=name, price=price, currency=currency, stock=stock))
 
 
 @products.command("list")
@@ -191,11 +190,7 @@ def list_products(*, as_json: bool) -> None:
     """List what can be bought."""
     from bootstrap.operator import print_products
 
-    _run(print_products(_settings(), as_json=as_json))
-
-
-def _settings() -> Settings:
-    return read_settings()
+    _run(print_products(read_settings(), as_json=as_json))
 
 
 def _in_production() -> bool:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import uvicorn
 
 from adapters.portone.fake import FakePortOne, FakePortOneSettings
 from adapters.portone.fake.clock import FakeClock
@@ -20,50 +16,7 @@ STORE_ID = "store-00000000-0000-4000-8000-00000000000a"
 WEBHOOK_SECRET = "whsec_pzQGE83cSIRKM4/WH5QY+g=="
 PATIENCE = 10.0
 
-
-class _Server(uvicorn.Server):
-    """Says when it is up, stops when it is told to, and leaves the signals to pytest."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-        self.enough = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    async def main_loop(self) -> None:
-        await self.enough.wait()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """The address of ``app``, served until the context is left."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        server = _Server(uvicorn.Config(app, lifespan="auto", log_config=None, timeout_graceful_shutdown=1))
-        serving = asyncio.create_task(server.serve([sock]))
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await server.up.wait()
-            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-        finally:
-            server.enough.set()
-            await serving
-
-
 Served = Callable[[Any], Any]
-
-
-@pytest.fixture
-def serve() -> Served:
-    """``async with serve(app) as url``."""
-    return served
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +39,7 @@ def fake_portone() -> FakePortOne:
 
 
 @pytest.fixture
-async def portone_server(fake_portone: FakePortOne) -> AsyncIterator[PortOneServer]:
+async def portone_server(fake_portone: FakePortOne, serve: Served) -> AsyncIterator[PortOneServer]:
     """The same fake, over HTTP."""
-    async with served(fake_portone.app()) as url:
+    async with serve(fake_portone.app()) as url:
         yield PortOneServer(fake_portone, url)

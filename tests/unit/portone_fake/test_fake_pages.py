@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-import uvicorn
 
 from adapters.portone.fake import FakePortOne, FakePortOneSettings
 from adapters.portone.fake.clock import FakeClock
@@ -32,25 +30,7 @@ REQUEST = {
 }
 PATIENCE = 10.0
 
-
-class Server(uvicorn.Server):
-    """Says when it is up, stops when it is told to, and leaves the signals to pytest."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-        self.enough = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    async def main_loop(self) -> None:
-        await self.enough.wait()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+Serve = Callable[[Any], Any]
 
 
 @dataclass
@@ -79,25 +59,17 @@ def fake(receiver: Receiver) -> FakePortOne:
 
 
 @asynccontextmanager
-async def served(fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        server = Server(uvicorn.Config(fake.app(), log_config=None, timeout_graceful_shutdown=1))
-        serving = asyncio.create_task(server.serve([sock]))
-        async with asyncio.timeout(PATIENCE):
-            await server.up.wait()
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        try:
-            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as http:
-                yield http
-        finally:
-            server.enough.set()
-            await serving
+async def asking(serve: Serve, fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        serve(fake.app()) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as http,
+    ):
+        yield http
 
 
 @pytest.fixture
-async def http(fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(fake) as http:
+async def http(serve: Serve, fake: FakePortOne) -> AsyncIterator[httpx.AsyncClient]:
+    async with asking(serve, fake) as http:
         yield http
 
 
@@ -433,10 +405,10 @@ async def test_a_webhook_is_shown_as_it_was_sent_and_answered(http: httpx.AsyncC
     assert (attempt["status"], attempt["answer"]) == (400, '{"title": "The signature does not verify"}')
 
 
-async def test_what_a_real_server_answers_to_a_webhook_is_kept() -> None:
+async def test_what_a_real_server_answers_to_a_webhook_is_kept(serve: Serve) -> None:
     settings = FakePortOneSettings(api_secret="s", store_id="store-a", webhook_secret=SECRET)
     fake = FakePortOne(settings, clock=FakeClock(speed=0))
-    async with served(fake) as http:
+    async with asking(serve, fake) as http:
         await opened(http, noticeUrls=[f"{http.base_url}/nothing-here"])
         (delivery,) = fake.webhooks.deliveries
         async with asyncio.timeout(PATIENCE):
