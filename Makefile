@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHOP := examples/storefront
 PAGE := src/adapters/http/storefront/index.html
 
-.PHONY: demo page test check fmt lock
+.PHONY: demo page test prove check fmt lock
 
 demo: $(VENV)/.runtime $(if $(findstring --once,$(ARGS)),,page) ## buy a ticket offline: `make demo`, or `make demo ARGS=--once`
 	$(BIN)/gyeolje demo $(ARGS)
@@ -23,6 +23,9 @@ $(PAGE): $(wildcard $(SHOP)/*.* $(SHOP)/src/*)
 
 test: $(VENV)/.dev page ## every test; brings its own PostgreSQL, and needs chromium for those in a browser
 	$(BIN)/pytest $(ARGS)
+
+prove: $(VENV)/.dev page ## only the tests that prove a property, and the table of what they proved
+	$(BIN)/pytest -m proves $(ARGS)
 
 check: $(VENV)/.dev ## style, types, walls
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -26,6 +26,8 @@ from adapters.persistence.sql import SqlStore, create_engine, migrate
 from adapters.persistence.unit import SECONDS
 from application.ports import Store
 
+pytest_plugins = ["proof"]
+
 T = TypeVar("T")
 NewDatabase = Callable[..., str]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.money import Money
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import Shopfront, Toolbox
+    from unit.http.conftest import Shopfront, Toolbox
 
 JSON = {"Content-Type": "application/json"}
 

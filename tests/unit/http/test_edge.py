@@ -15,7 +15,7 @@ from adapters.http.app import HttpSettings
 from adapters.persistence.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import NewShopfront, Shopfront, Toolbox
+    from unit.http.conftest import NewShopfront, Shopfront, Toolbox
 
 ORIGIN = "https://shop.example"
 SECURED = {

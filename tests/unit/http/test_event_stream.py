@@ -24,7 +24,7 @@ from application.follow_order import OrderEvent, Pace
 from domain.ids import OrderId
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import Follow, NewShopfront, Shopfront
+    from unit.http.conftest import Follow, NewShopfront, Shopfront
 
     Serve = Callable[[Litestar], AbstractAsyncContextManager[str]]
     Fill = Callable[[MemoryStore], Any]

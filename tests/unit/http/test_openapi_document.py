@@ -9,7 +9,7 @@ import pytest
 from adapters.http.app import HttpSettings
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import NewShopfront, Shopfront
+    from unit.http.conftest import NewShopfront, Shopfront
 
 
 async def test_it_lists_every_route(shopfront: Shopfront) -> None:

@@ -9,7 +9,7 @@ import pytest
 from application.errors import GatewayDeniedError, GatewayUnavailableError
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import Shopfront, Toolbox
+    from unit.http.conftest import Shopfront, Toolbox
 
 KEY = "a-key-of-my-own-0001"
 UNKNOWN = "0123456789abcdef0123456789abcdef"

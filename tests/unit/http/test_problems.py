@@ -20,7 +20,7 @@ from application.errors import GatewayRefusedError, StoreUnavailableError
 from domain.errors import GyeoljeError
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import NewShopfront, Toolbox
+    from unit.http.conftest import NewShopfront, Toolbox
 
 
 def every_error() -> set[type[GyeoljeError]]:

@@ -17,7 +17,7 @@ from application.errors import GatewayUnavailableError, StoreUnavailableError
 from domain.ids import WebhookId
 
 if TYPE_CHECKING:
-    from tests.unit.http.conftest import NewShopfront, Shopfront, Toolbox
+    from unit.http.conftest import NewShopfront, Shopfront, Toolbox
 
 PATH = "/api/v1/webhooks/portone"
 
