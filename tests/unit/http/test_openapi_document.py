@@ -47,12 +47,36 @@ async def test_it_describes_the_body_that_places_an_order(shopfront: Shopfront) 
     assert quantity == {"type": "integer", "minimum": 1, "maximum": 100}
 
 
-async def test_problems_are_the_only_errors_in_it(shopfront: Shopfront) -> None:
+async def test_problems_are_the_only_errors_in_it_and_each_status_is_named(shopfront: Shopfront) -> None:
     document = (await shopfront.http.get("/schema")).json()
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            assert {status for status in operation["responses"] if status >= "3"} == {"default"}
-            assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
+    errors = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            refused = {status: answer for status, answer in operation["responses"].items() if status >= "3"}
+            assert all(list(answer["content"]) == ["application/problem+json"] for answer in refused.values())
+            errors[f"{method} {path.removeprefix('/api/v1')}"] = sorted(refused)
+    assert errors == {
+        "get /products": ["503"],
+        "post /orders": ["400", "404", "409", "413", "415", "422", "503"],
+        "get /orders/{order_id}": ["404", "503"],
+        "post /orders/{order_id}/verify": ["404", "503"],
+        "post /orders/{order_id}/cancel": ["404", "409", "503"],
+        "post /orders/{order_id}/ticket": ["404", "503"],
+        "get /orders/{order_id}/events": ["404", "429", "503"],
+        "post /webhooks/portone": ["400", "413", "503"],
+        "get /health/live": [],
+        "get /health/ready": ["503"],
+    }
+
+
+async def test_an_error_that_may_pass_by_itself_is_described_with_its_header(shopfront: Shopfront) -> None:
+    document = (await shopfront.http.get("/schema")).json()
+    responses = document["paths"]["/api/v1/orders/{order_id}/events"]["get"]["responses"]
+    assert {status for status, answer in responses.items() if "Retry-After" in answer.get("headers", ())} == {
+        "429",
+        "503",
+    }
+    assert "`too-many-streams`" in responses["429"]["description"]
 
 
 async def test_the_event_stream_and_the_token_are_in_it(shopfront: Shopfront) -> None:
