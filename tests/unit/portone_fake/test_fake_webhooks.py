@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -344,3 +345,99 @@ async def test_a_requested_cancellation_is_told_of_when_it_is_done_though_nobody
     fake.clock.set(advance=60)
     await settled()
     assert receiver.types == ["Ready", "Paid", "CancelPending", "Cancelled"]
+
+
+async def test_as_in_a_rotation_another_secrets_signature_comes_before_the_right_one(
+    fake: FakePortOne, receiver: Receiver
+) -> None:
+    fake.faults.put([Fault("webhook_signed_twice")])
+    fake.buyer.open("p", TICKET)
+    await settled()
+    (sent,) = receiver.got
+    other, right = sent.headers["webhook-signature"].split(" ")
+    assert right == signed_at(sent, REAL_NOW)
+    assert other.startswith("v1,")
+    assert other != right
+
+
+async def test_a_webhook_under_another_secret_is_signed_aright_when_it_comes_again(
+    fake: FakePortOne, receiver: Receiver
+) -> None:
+    fake.faults.put([Fault("webhook_other_secret", times=1)])
+    receiver.answer = lambda sent: 200 if sent.headers["webhook-signature"] == signed_at(sent, REAL_NOW) else 400
+    fake.buyer.open("p", TICKET)
+    await settled()
+    fake.clock.set(advance=WAITS[1])
+    await settled()
+    assert [attempt.status for attempt in fake.webhooks.deliveries[0].attempts] == [400, 200]
+
+
+async def test_a_stale_webhook_is_dated_and_signed_in_the_past(fake: FakePortOne, receiver: Receiver) -> None:
+    fake.faults.put([Fault("webhook_stale")])
+    fake.buyer.open("p", TICKET)
+    await settled()
+    (sent,) = receiver.got
+    past = REAL_NOW - timedelta(seconds=600)
+    assert sent.headers["webhook-timestamp"] == str(int(past.timestamp()))
+    assert sent.headers["webhook-signature"] == signed_at(sent, past)
+
+
+async def test_a_stranger_says_paid_once_and_signs_it_wrongly(fake: FakePortOne, receiver: Receiver) -> None:
+    fake.faults.put([Fault("webhook_forged", match="Transaction.Ready")])
+    receiver.answer = lambda sent: 200 if sent.headers["webhook-signature"] == signed_at(sent, REAL_NOW) else 400
+    fake.buyer.open("p", TICKET)
+    await settled()
+    fake.clock.set(advance=10 * WAITS[-1])
+    await settled()
+    assert receiver.types == ["Paid", "Ready"]
+    assert [(d.type, d.forged, d.state) for d in fake.webhooks.deliveries] == [
+        ("Transaction.Paid", True, "exhausted"),
+        ("Transaction.Ready", False, "succeeded"),
+    ]
+    fake.buyer.pay("p")
+    await settled()
+    forged, _, paid = receiver.got
+    assert forged.headers["webhook-id"] != paid.headers["webhook-id"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "content_type", "read"),
+    [
+        ("webhook_2024_01_01", "application/json", json.loads),
+        ("webhook_2024_01_01_form", "application/x-www-form-urlencoded", lambda body: dict(parse_qsl(body.decode()))),
+    ],
+)
+async def test_bodies_may_be_of_the_old_version(
+    fake: FakePortOne, receiver: Receiver, fault: str, content_type: str, read: Callable[[bytes], dict[str, str]]
+) -> None:
+    fake.faults.put([Fault(fault)])
+    fake.buyer.open("p", TICKET)
+    await settled()
+    (sent,) = receiver.got
+    payment = fake.ledger.find("p")
+    assert read(sent.body) == {"payment_id": "p", "tx_id": payment.transaction_id, "status": "Ready"}
+    assert sent.headers["content-type"] == content_type
+    assert sent.headers["webhook-signature"] == signed_at(sent, REAL_NOW)
+
+
+async def test_what_the_old_version_has_no_word_for_comes_in_the_new_one(fake: FakePortOne, receiver: Receiver) -> None:
+    fake.faults.put([Fault("webhook_2024_01_01", match="Transaction.DisputeCreated")])
+    fake.buyer.pay("p", TICKET)
+    fake.ledger.dispute("p", "never bought it")
+    await settled()
+    assert receiver.types == ["Ready", "Paid", "DisputeCreated"]
+
+
+async def test_fields_nobody_has_heard_of_stand_beside_the_known_ones(fake: FakePortOne, receiver: Receiver) -> None:
+    fake.buyer.open("p", TICKET)
+    fake.faults.put([Fault("unknown_webhook_fields")])
+    fake.buyer.fail("p")
+    await settled()
+    plain, strange = (json.loads(sent.body) for sent in receiver.got)
+    assert set(strange) - set(plain) == {"somethingNew"}
+    assert set(strange["data"]) - set(plain["data"]) == {"somethingNew"}
+    assert strange["data"] | plain["data"] == strange["data"]
+
+
+def signed_at(sent: Sent, at: datetime) -> str:
+    return sign(SECRET, sent.headers["webhook-id"], int(at.timestamp()), sent.body)

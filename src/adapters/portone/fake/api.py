@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,13 +39,23 @@ class Spoiled(Enum):
     """What the caller gets in place of an answer."""
 
     SERVER_ERROR = auto()
+    TOO_MANY_REQUESTS = auto()
+    PG_ERROR = auto()
     HTML = auto()
     TRUNCATED = auto()
     LOST = auto()
 
 
+_NOT_DONE = {
+    "gateway_429": Spoiled.TOO_MANY_REQUESTS,
+    "gateway_5xx": Spoiled.SERVER_ERROR,
+    "gateway_html": Spoiled.HTML,
+    "gateway_reset": Spoiled.LOST,
+}
+
+
 class SpoiledError(Exception):
-    """The request has no usable answer. SERVER_ERROR and HTML: nothing was done; the others: everything was."""
+    """The request has no usable answer. The caller cannot tell from it whether anything was done."""
 
     def __init__(self, how: Spoiled) -> None:
         super().__init__(how.name)
@@ -53,10 +64,11 @@ class SpoiledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A payment as it is shown: ``said`` replaces its status where a fault has it so."""
+    """A payment as it is shown: ``said`` replaces its status, and ``strange`` adds fields, where a fault has it so."""
 
     payment: PaymentRecord
     said: str | None = None
+    strange: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +130,15 @@ class PortOneApi:
         self._clock = clock
         self._background = background
         self._keys = IdempotencyKeys(clock)
+        self._requests: Counter[tuple[str, ...]] = Counter()
+
+    def requests(self, operation: str, payment_id: str) -> int:
+        """How many requests for this operation on this payment came in, whatever became of them."""
+        return self._requests[operation, payment_id]
 
     async def get(self, secret: str | None, payment_id: str, store_id: str | None) -> Seen:
         """One payment."""
-        return await self._read(secret, ("get", payment_id), lambda: self._see("get", payment_id, store_id))
+        return await self._read(secret, ("get", payment_id), lambda: self._find(payment_id, store_id))
 
     async def page(self, secret: str | None, listing: Listing) -> Page:
         """One page of payments."""
@@ -178,35 +195,41 @@ class PortOneApi:
         if self._faults.fires("webhook_before_answer", payment_id):
             await self._webhooks.tried(payment_id)
 
-    def _see(self, operation: str, payment_id: str, store_id: str | None) -> Seen:
-        payment = self._ledger.find(payment_id, store_id)
-        return Seen(payment, _UNKNOWN_STATUS if self._faults.fires("unknown_status", payment_id, operation) else None)
+    def _find(self, payment_id: str, store_id: str | None) -> Seen:
+        payment = self._as_read("get", self._ledger.find(payment_id, store_id))
+        if payment is None:
+            raise RefusedError("PAYMENT_NOT_FOUND", "there is no such payment", HTTPStatus.NOT_FOUND)
+        return self._see("get", payment)
 
     def _list(self, listing: Listing) -> Page:
-        found = _matching(self._ledger.payments(), listing, self._clock.wall())
+        read = [p for p in (self._as_read("list", payment) for payment in self._ledger.payments()) if p is not None]
+        found = _matching(read, listing, self._clock.wall())
         page = found[listing.number * listing.size : (listing.number + 1) * listing.size]
-        return Page([self._see("list", payment.id, None) for payment in page], len(found))
+        return Page([self._see("list", payment) for payment in page], len(found))
+
+    def _as_read(self, operation: str, payment: PaymentRecord) -> PaymentRecord | None:
+        lag = self._faults.fires("gateway_lag", operation, payment.id)
+        return self._ledger.as_it_was(payment, lag.seconds) if lag else payment
+
+    def _see(self, operation: str, payment: PaymentRecord) -> Seen:
+        fires, labels = self._faults.fires, (operation, payment.id)
+        said = _UNKNOWN_STATUS if fires("unknown_status", *labels) else None
+        return Seen(payment, said, fires("unknown_payment_fields", *labels) is not None)
 
     def _course(self, payment_id: str) -> Course:
         fires = self._faults.fires
+        if fires("cancel_refused", payment_id):
+            raise RefusedError("MAX_CANCEL_COUNT_REACHED", "it was cancelled too often")
         if fires("cancel_failed", payment_id):
             return Course(CancelStatus.FAILED)
         if fault := fires("cancel_requested", payment_id):
-            return self._later(Course(CancelStatus.REQUESTED, CancelStatus.SUCCEEDED, fault.seconds))
+            return Course(CancelStatus.REQUESTED, CancelStatus.SUCCEEDED, fault.seconds)
         if fault := fires("cancel_requested_then_failed", payment_id):
-            return self._later(Course(CancelStatus.REQUESTED, CancelStatus.FAILED, fault.seconds))
+            return Course(CancelStatus.REQUESTED, CancelStatus.FAILED, fault.seconds)
         return SMOOTHLY
 
-    def _later(self, course: Course) -> Course:
-        """See to it that the cancellation ends, and is told of, even if nobody asks."""
-        self._background.spawn(self._complete_after(course.seconds))
-        return course
-
-    async def _complete_after(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
-        self._ledger.complete_due()
-
     async def _read(self, secret: str | None, labels: tuple[str, ...], look: Callable[[], _T]) -> _T:
+        self._requests[labels] += 1
         self._authorize(secret)
         await self._spoil_before(labels)
         seen = look()
@@ -216,6 +239,7 @@ class PortOneApi:
     async def _change(
         self, secret: str | None, labels: tuple[str, ...], carry_out: Callable[[], _T], key: str | None
     ) -> _T:
+        self._requests[labels] += 1
         self._authorize(secret)
         work = self._change_once(labels, carry_out, key)
         return await asyncio.shield(self._background.spawn(work))
@@ -224,6 +248,7 @@ class PortOneApi:
         before = self._keys.begin(key) if key is not None else None
         try:
             await self._spoil_before(labels)
+            self._spoil_cancel(labels, key)
         except BaseException:
             if key is not None and before is None:
                 self._keys.abandon(key)
@@ -244,16 +269,27 @@ class PortOneApi:
     async def _spoil_before(self, labels: tuple[str, ...]) -> None:
         if fault := self._faults.fires("gateway_slow", *labels):
             await asyncio.sleep(fault.seconds)
-        if self._faults.fires("gateway_5xx", *labels):
-            raise SpoiledError(Spoiled.SERVER_ERROR)
-        if self._faults.fires("gateway_html", *labels):
-            raise SpoiledError(Spoiled.HTML)
+        if self._faults.fires("gateway_401", *labels):
+            raise RefusedError("UNAUTHORIZED", "the API secret is not right", HTTPStatus.UNAUTHORIZED)
+        for name, how in _NOT_DONE.items():
+            if self._faults.fires(name, *labels):
+                raise SpoiledError(how)
+
+    def _spoil_cancel(self, labels: tuple[str, ...], key: str | None) -> None:
+        if labels[0] != "cancel":
+            return
+        if key is not None and self._faults.fires("cancel_outstanding", *labels):
+            raise RefusedError("IDEMPOTENCY_OUTSTANDING_REQUEST", "a request with this key is still under way")
+        if self._faults.fires("cancel_502", *labels):
+            raise SpoiledError(Spoiled.PG_ERROR)
 
     def _spoil_after(self, labels: tuple[str, ...]) -> None:
         if self._faults.fires("gateway_truncated", *labels):
             raise SpoiledError(Spoiled.TRUNCATED)
         if labels[0] == "cancel" and self._faults.fires("cancel_answer_lost", *labels):
             raise SpoiledError(Spoiled.LOST)
+        if labels[0] == "cancel" and self._faults.fires("cancel_done_502", *labels):
+            raise SpoiledError(Spoiled.PG_ERROR)
 
 
 def _try(carry_out: Callable[[], _T]) -> _Outcome[_T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from adapters.portone.fake.faults import Faults
@@ -35,7 +36,12 @@ class Buyer:
         self._opened(payment_id, purchase)
         if self._faults.fires("failed_then_paid", payment_id):
             self._ledger.fail(payment_id, "approval failure")
-        return self._ledger.pay(payment_id)
+        if fault := self._faults.fires("approval_late", payment_id):
+            return self._later(payment_id, fault.seconds, self._approve)
+        if fault := self._faults.fires("approval_pending", payment_id):
+            self._ledger.pend(payment_id)
+            return self._later(payment_id, fault.seconds, self._approve)
+        return self._approve(payment_id)
 
     def fail(self, payment_id: str, purchase: Purchase | None = None, reason: str = _BUYERS_REASON) -> PaymentRecord:
         """The buyer gives up, or the approval fails."""
@@ -54,11 +60,41 @@ class Buyer:
 
     def deposit(self, payment_id: str) -> PaymentRecord:
         """The buyer sends the money."""
-        return self._ledger.deposit(payment_id)
+        if fault := self._faults.fires("deposit_late", payment_id):
+            return self._later(payment_id, fault.seconds, self._arrive)
+        return self._arrive(payment_id)
 
     def cancel_in_console(self, payment_id: str, amount: int | None = None, reason: str = "console") -> Cancelled:
         """Somebody cancels in PortOne's console."""
         return self._ledger.cancel(payment_id, Cancel(reason=reason, amount=amount, trigger="CONSOLE"))
+
+    def _approve(self, payment_id: str) -> PaymentRecord:
+        payment = self._ledger.find(payment_id)
+        with_points = self._faults.fires("paid_with_points", payment_id)
+        return self._paid(self._ledger.pay(payment_id, discount=payment.purchase.total // 10 if with_points else 0))
+
+    def _arrive(self, payment_id: str) -> PaymentRecord:
+        return self._paid(self._ledger.deposit(payment_id))
+
+    def _paid(self, payment: PaymentRecord) -> PaymentRecord:
+        """See to what others will do about this payment by themselves."""
+        half = payment.purchase.total // 2 or None
+        if fault := self._faults.fires("console_cancel_part", payment.id):
+            self._ledger.later(fault.seconds, lambda: self.cancel_in_console(payment.id, half))
+        if fault := self._faults.fires("console_cancel", payment.id):
+            self._ledger.later(fault.seconds, lambda: self.cancel_in_console(payment.id))
+        if fault := self._faults.fires("disputed", payment.id):
+            self._ledger.later(fault.seconds, lambda: self._ledger.dispute(payment.id, "the buyer denies it"))
+            self._ledger.later(2 * fault.seconds, lambda: self._ledger.resolve_disputes(payment.id))
+        if fault := self._faults.fires("charged_back", payment.id):
+            back = Cancel(reason="charged back", trigger="CHARGEBACK")
+            self._ledger.later(fault.seconds, lambda: self._ledger.cancel(payment.id, back))
+        return payment
+
+    def _later(self, payment_id: str, seconds: float, act: Callable[[str], PaymentRecord]) -> PaymentRecord:
+        """Have it happen by itself; the payment as it is until then."""
+        self._ledger.later(seconds, lambda: act(payment_id))
+        return self._ledger.find(payment_id)
 
     def _opened(self, payment_id: str, purchase: Purchase | None) -> None:
         if purchase is None:

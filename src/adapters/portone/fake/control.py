@@ -236,6 +236,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "payment": delivery.payment_id,
         "url": delivery.url,
         "state": delivery.state,
+        "forged": delivery.forged,
         "attempts": attempts,
     }
 

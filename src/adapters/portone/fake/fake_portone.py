@@ -67,7 +67,13 @@ class FakePortOne:
             post=post,
             changed=self.live.delivered,
         )
-        self.ledger = Ledger(clock=self.clock, seed=settings.seed, announce=self.webhooks.announce, kept=self.live.kept)
+        self.ledger = Ledger(
+            clock=self.clock,
+            seed=settings.seed,
+            announce=self.webhooks.announce,
+            kept=self.live.kept,
+            wake=lambda at: self._background.spawn(self._complete_at(at)),
+        )
         self.buyer = Buyer(self.ledger, self.faults, _OTHER_STORE_ID)
         self.api = PortOneApi(
             secret=settings.api_secret,
@@ -104,6 +110,10 @@ class FakePortOne:
             logging_config=None,
             request_max_body_size=_MIB,
         )
+
+    async def _complete_at(self, moment: float) -> None:
+        await self.clock.sleep(moment - self.clock.elapsed())
+        self.ledger.complete_due()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -21,28 +21,64 @@ class Kind:
 CATALOGUE = {
     kind.name: kind
     for kind in (
+        # webhooks
         Kind("webhook_duplicated", "a webhook is sent twice at once, under one id"),
         Kind("webhook_dropped", "a webhook is never sent, nor retried"),
         Kind("webhook_delayed", "a webhook is sent `seconds` later, on the fake's clock", 60.0),
         Kind("webhook_reordered", "a webhook waits for the payment's next one to go first, `seconds` at most", 60.0),
         Kind("webhook_before_answer", "the webhook is delivered before the request that caused it is answered"),
+        Kind(
+            "webhook_signed_twice",
+            "a webhook carries a second secret's signature before the right one, as in a rotation",
+        ),
+        Kind("webhook_other_secret", "a webhook is signed with a secret that the shop does not have"),
+        Kind("webhook_stale", "a webhook is dated and signed `seconds` ago, as by a broken clock", 600.0),
+        Kind("webhook_forged", "a stranger's webhook goes along that says Transaction.Paid, wrongly signed, once"),
+        Kind("webhook_2024_01_01", "a webhook's body is of version 2024-01-01, in JSON"),
+        Kind("webhook_2024_01_01_form", "a webhook's body is of version 2024-01-01, as a form"),
+        Kind("unknown_webhook_type", "another webhook goes along, of a type nobody has heard of"),
+        Kind("unknown_webhook_fields", "a webhook has fields nobody has heard of"),
+        # the API
         Kind("gateway_slow", "the API answers `seconds` late, in real time; the request is carried out then", 5.0),
         Kind("gateway_5xx", "the API answers 503, and the request is not carried out"),
         Kind("gateway_html", "the API answers 200 with an HTML page, and the request is not carried out"),
+        Kind("gateway_reset", "the connection breaks before an answer, and the request is not carried out"),
         Kind("gateway_truncated", "the request is carried out, and its JSON answer is cut short"),
+        Kind("gateway_401", "the API answers 401 although the secret is right, as if it had been revoked"),
+        Kind("gateway_429", "the API answers 429, and the request is not carried out"),
+        Kind("gateway_lag", "a payment is read as it stood `seconds` ago on the fake's clock, or not found", 60.0),
+        Kind("unknown_status", "a payment is read with a status nobody has heard of"),
+        Kind("unknown_payment_fields", "a payment is read with fields nobody has heard of"),
+        # cancels
         Kind("cancel_answer_lost", "a cancel is carried out, and the connection breaks before its answer"),
+        Kind("cancel_502", "a cancel answers 502 PG_PROVIDER, and is not carried out"),
+        Kind("cancel_done_502", "a cancel is carried out, and answers 502 PG_PROVIDER"),
+        Kind("cancel_outstanding", "a cancel answers 409 IDEMPOTENCY_OUTSTANDING_REQUEST, and is not carried out"),
+        Kind("cancel_refused", "a cancel is refused with 409 MAX_CANCEL_COUNT_REACHED, and so is its key from then on"),
         Kind("cancel_failed", "a cancel answers 200, and its cancellation is FAILED"),
         Kind(
             "cancel_requested", "a cancellation is REQUESTED first, and done `seconds` later on the fake's clock", 60.0
         ),
         Kind("cancel_requested_then_failed", "a cancellation is REQUESTED first, and FAILED `seconds` later", 60.0),
+        # the browser and the buyer
         Kind("amount_tampered", "the browser asks for half the amount"),
         Kind("currency_tampered", "the browser asks in another currency"),
         Kind("store_tampered", "the browser pays into another store of the account"),
         Kind("channel_tampered", "the browser uses a channel of the other type: TEST for LIVE, LIVE for TEST"),
         Kind("failed_then_paid", "the attempt that is paid fails first, and a second one succeeds"),
-        Kind("unknown_webhook_type", "another webhook goes along, of a type nobody has heard of"),
-        Kind("unknown_status", "a payment is read with a status nobody has heard of"),
+        Kind("approval_pending", "an approved payment is PAY_PENDING first, and PAID `seconds` later", 60.0),
+        Kind("approval_late", "an approved payment stays READY, and is PAID `seconds` later", 1200.0),
+        Kind(
+            "deposit_late", "a deposit arrives `seconds` after it was sent, if the account is still open then", 3600.0
+        ),
+        Kind("paid_with_points", "a tenth is paid with points: amount.paid is less than amount.total"),
+        # the console and the card network
+        Kind("console_cancel", "somebody cancels the payment in the console, `seconds` after it was paid", 60.0),
+        Kind("console_cancel_part", "somebody cancels half of it in the console, `seconds` after it was paid", 60.0),
+        Kind(
+            "disputed", "the payment is disputed `seconds` after it was paid, and the dispute ends as much later", 60.0
+        ),
+        Kind("charged_back", "the card network takes all of it back, `seconds` after it was paid", 60.0),
     )
 }
 

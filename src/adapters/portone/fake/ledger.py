@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -141,8 +142,17 @@ class VirtualAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """The buyer denies the payment to the card network, until it is resolved."""
+
+    reason: str
+    created_at: datetime
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRecord:
-    """One payment. ``transaction_id`` names its latest attempt."""
+    """One payment. ``transaction_id`` names its latest attempt; ``discount`` is what points or coupons paid of it."""
 
     id: str
     purchase: Purchase
@@ -155,7 +165,9 @@ class PaymentRecord:
     failed_at: datetime | None = None
     failure: str | None = None
     account: VirtualAccount | None = None
+    discount: int = 0
     cancellations: tuple[Cancelled, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
 
     @property
     def captured(self) -> int:
@@ -229,15 +241,13 @@ class MoneyBook:
 @dataclass(frozen=True, slots=True)
 class _Due:
     at: float
-    payment_id: str
-    cancellation_id: str
-    then: CancelStatus
+    act: Callable[[], object]
 
 
 class Ledger:
     """Every payment of one PortOne account. ``announce`` hears of all that a webhook is sent for, as it happens.
 
-    ``kept`` hears of every change to a payment.
+    ``kept`` hears of every change to a payment; ``wake`` is told at which moment to call ``complete_due``, if nobody else does.
     Ids follow from ``seed``, the payment's id and the moment: repeatable on a repeated clock, new after a restart.
     """
 
@@ -248,12 +258,16 @@ class Ledger:
         seed: int = 0,
         announce: Callable[[Happening], None] = lambda _: None,
         kept: Callable[[PaymentRecord], None] = lambda _: None,
+        wake: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._seed = seed
         self._announce = announce
         self._kept = kept
+        self._wake = wake
         self._payments: dict[str, PaymentRecord] = {}
+        self._heard_of: dict[str, None] = {}
+        self._past: dict[str, list[tuple[float, PaymentRecord]]] = {}
         self._registered: dict[str, tuple[int | None, str | None]] = {}
         self._due: list[_Due] = []
         self._book = MoneyBook()
@@ -273,6 +287,15 @@ class Ledger:
         """All payments, the first opened first."""
         self.complete_due()
         return list(self._payments.values())
+
+    def heard_of(self) -> list[str]:
+        """Every paymentId that was pre-registered or opened, the first heard of first."""
+        return list(self._heard_of)
+
+    def as_it_was(self, payment: PaymentRecord, seconds: float) -> PaymentRecord | None:
+        """This payment as it stood so many seconds of the clock ago; None if there was none then."""
+        then = self._clock.elapsed() - seconds
+        return next((record for at, record in reversed(self._past[payment.id]) if at <= then), None)
 
     def balance(self, payment_id: str) -> Balance:
         """What was taken and went back for this payment, from the book."""
@@ -314,9 +337,9 @@ class Ledger:
         )
         return self._tell("Ready", self._keep(payment))
 
-    def pay(self, payment_id: str) -> PaymentRecord:
+    def pay(self, payment_id: str, *, discount: int = 0) -> PaymentRecord:
         """The buyer approved: PAID, and the money is taken. Only one attempt ever gets here."""
-        return self._capture(self._attempt(payment_id))
+        return self._capture(replace(self._attempt(payment_id), discount=discount))
 
     def fail(self, payment_id: str, reason: str) -> PaymentRecord:
         """This attempt failed; another may follow."""
@@ -340,6 +363,24 @@ class Ledger:
         """The money was sent to the account."""
         return self._capture(self._waiting_for_deposit(payment_id))
 
+    # --- the card network's side ---
+
+    def dispute(self, payment_id: str, reason: str) -> PaymentRecord:
+        """The buyer denies a paid payment; no money moves for that."""
+        payment = self.find(payment_id)
+        if payment.status is not Status.PAID:
+            raise RefusedError("PAYMENT_NOT_PAID", f"the payment is {payment.status}")
+        now = self._stamp()
+        disputes = (*payment.disputes, Dispute(reason=reason, created_at=now))
+        return self._tell("DisputeCreated", self._keep(replace(payment, updated_at=now, disputes=disputes)))
+
+    def resolve_disputes(self, payment_id: str) -> PaymentRecord:
+        """Whatever was disputed is not any more."""
+        payment = self.find(payment_id)
+        now = self._stamp()
+        disputes = tuple(replace(d, resolved_at=d.resolved_at or now) for d in payment.disputes)
+        return self._tell("DisputeResolved", self._keep(replace(payment, updated_at=now, disputes=disputes)))
+
     # --- the shop's side ---
 
     def pre_register(self, payment_id: str, total: int | None, currency: str | None) -> None:
@@ -347,6 +388,7 @@ class Ledger:
         if payment_id in self._payments:
             self._check_unpaid(self.find(payment_id))
         self._registered[payment_id] = (total, currency)
+        self._heard_of.setdefault(payment_id)
 
     def close_account(self, payment_id: str, store_id: str | None) -> datetime:
         """The account takes no deposit any more; when that was."""
@@ -372,20 +414,26 @@ class Ledger:
         self._keep(asked)
         if course.at_once is not CancelStatus.REQUESTED:
             return self._end_cancellation(asked, cancellation, course.at_once)
-        due = _Due(self._clock.elapsed() + course.seconds, payment_id, cancellation.id, course.then)
-        self._due.append(due)
+        self.later(course.seconds, lambda: self._end_requested(payment_id, cancellation.id, course.then))
         self._tell_cancelled("CancelPending", asked, cancellation)
         return cancellation
 
+    # --- what takes its time ---
+
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Have ``act`` done so many seconds of the clock from now; one that is refused by then is left undone."""
+        due = _Due(self._clock.elapsed() + seconds, act)
+        self._due.append(due)
+        self._wake(due.at)
+
     def complete_due(self) -> None:
-        """End every asynchronous cancellation whose time has come."""
+        """Do everything whose time has come, in the order of its time."""
         now = self._clock.elapsed()
         due = sorted((d for d in self._due if d.at <= now), key=lambda d: d.at)
         self._due = [d for d in self._due if d.at > now]
         for d in due:
-            payment = self._payments[d.payment_id]
-            cancellation = next(c for c in payment.cancellations if c.id == d.cancellation_id)
-            self._end_cancellation(payment, cancellation, d.then)
+            with suppress(RefusedError):
+                d.act()
 
     # --- how it is done ---
 
@@ -438,6 +486,11 @@ class Ledger:
         now = self._stamp()
         return self._move(replace(payment, failed_at=now, failure=reason), Status.FAILED, now)
 
+    def _end_requested(self, payment_id: str, cancellation_id: str, end: CancelStatus) -> None:
+        payment = self._payments[payment_id]
+        cancellation = next(c for c in payment.cancellations if c.id == cancellation_id)
+        self._end_cancellation(payment, cancellation, end)
+
     def _end_cancellation(self, payment: PaymentRecord, cancellation: Cancelled, end: CancelStatus) -> Cancelled:
         now = self._stamp()
         ended = replace(cancellation, status=end, cancelled_at=now if end is CancelStatus.SUCCEEDED else None)
@@ -458,6 +511,8 @@ class Ledger:
 
     def _keep(self, payment: PaymentRecord) -> PaymentRecord:
         self._payments[payment.id] = payment
+        self._heard_of.setdefault(payment.id)
+        self._past.setdefault(payment.id, []).append((self._clock.elapsed(), payment))
         self._kept(payment)
         return payment
 

@@ -119,7 +119,7 @@ def rest_routes(api: PortOneApi) -> list[HTTPRouteHandler]:
     @get("/payments/{payment_id:str}")
     async def get_payment(request: _Asked) -> Response[bytes]:
         seen = await api.get(_secret(request), _payment_id(request), request.query_params.get("storeId"))
-        return json_response(payment_json(seen.payment, seen.said))
+        return json_response(payment_json(seen.payment, seen.said, strange=seen.strange))
 
     @get("/payments")
     async def list_payments(request: _Asked) -> Response[bytes]:
@@ -127,7 +127,7 @@ def rest_routes(api: PortOneApi) -> list[HTTPRouteHandler]:
         body = await request.body() if asked is None else asked.encode("utf-8", "surrogatepass")
         listing = decode(body or b"{}", _ListBody).listing()
         page = await api.page(_secret(request), listing)
-        items = [payment_json(seen.payment, seen.said) for seen in page.items]
+        items = [payment_json(seen.payment, seen.said, strange=seen.strange) for seen in page.items]
         counts = {"number": listing.number, "size": listing.size, "totalCount": page.total}
         return json_response({"items": items, "page": counts})
 
@@ -197,6 +197,12 @@ def _spoiled(_: _Asked, spoiled: SpoiledError) -> Response[bytes]:
         case Spoiled.SERVER_ERROR:
             body = {"type": "SERVICE_UNAVAILABLE", "message": "a fault of the fake"}
             return json_response(body, HTTPStatus.SERVICE_UNAVAILABLE)
+        case Spoiled.TOO_MANY_REQUESTS:
+            body = {"type": "TOO_MANY_REQUESTS", "message": "a fault of the fake"}
+            return json_response(body, HTTPStatus.TOO_MANY_REQUESTS)
+        case Spoiled.PG_ERROR:
+            body = {"type": "PG_PROVIDER", "message": "a fault of the fake", "pgCode": "FAKE", "pgMessage": "later"}
+            return json_response(body, HTTPStatus.BAD_GATEWAY)
         case Spoiled.HTML:
             return Response(_HTML, media_type=MediaType.HTML)
         case Spoiled.TRUNCATED:

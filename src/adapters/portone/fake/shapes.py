@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.portone.fake.ledger import CAPTURED, Cancelled, CancelStatus, PaymentRecord, Status, vat_within
+from adapters.portone.fake.ledger import CAPTURED, Cancelled, CancelStatus, Dispute, PaymentRecord, Status, vat_within
 from adapters.portone.fake.webhooks import WAITS, Delivery
 
 _MERCHANT_ID = "merchant-00000000-0000-4000-8000-000000000000"
@@ -18,8 +18,8 @@ def time_json(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def payment_json(payment: PaymentRecord, said: str | None = None) -> dict[str, Any]:
-    """PortOne's record of a payment; ``said`` in place of its status where a fault has it so."""
+def payment_json(payment: PaymentRecord, said: str | None = None, *, strange: bool = False) -> dict[str, Any]:
+    """PortOne's record of a payment; ``said`` in place of its status, and strange fields, where a fault has it so."""
     body: dict[str, Any] = {
         "status": said or payment.status.value,
         "id": payment.id,
@@ -50,9 +50,11 @@ def payment_json(payment: PaymentRecord, said: str | None = None) -> dict[str, A
             "cancellations": [cancellation_json(c) for c in payment.cancellations],
         }
     if payment.status is Status.PAID:
-        body["disputes"] = []
+        body["disputes"] = [_dispute(dispute) for dispute in payment.disputes]
     if payment.status in _CANCELLED:
         body["cancelledAt"] = time_json(payment.status_changed_at)
+    if strange:
+        body |= {"somethingNew": {"status": "PAID", "items": [1, None]}, "amount": body["amount"] | {"somethingNew": 1}}
     return body
 
 
@@ -101,11 +103,18 @@ def _amount(payment: PaymentRecord) -> dict[str, int]:
         "taxFree": 0,
         "vat": vat_within(total),
         "supply": total - vat_within(total),
-        "discount": 0,
-        "paid": payment.captured,
+        "discount": payment.discount,
+        "paid": payment.captured - payment.discount,
         "cancelled": payment.cancelled,
         "cancelledTaxFree": 0,
     }
+
+
+def _dispute(dispute: Dispute) -> dict[str, str]:
+    body = {"status": "UNRESOLVED", "reason": dispute.reason, "createdAt": time_json(dispute.created_at)}
+    if dispute.resolved_at is None:
+        return body
+    return body | {"status": "RESOLVED", "resolvedAt": time_json(dispute.resolved_at)}
 
 
 def _channel(payment: PaymentRecord) -> dict[str, str]:

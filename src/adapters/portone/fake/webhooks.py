@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -30,6 +31,11 @@ WAITS = (0.0, 60.0, 240.0, 960.0, 3840.0, 15360.0)
 """Seconds before each attempt, of which a random part is waited: the first and PortOne's five retries."""
 
 UNKNOWN_TYPE = "Transaction.SomethingNew"
+_STRANGERS_SECRET = "whsec_" + base64.b64encode(b"a secret nobody gave the shop").decode()
+_FORM = "application/x-www-form-urlencoded"
+_TOLD_IN_2024_01_01 = frozenset(
+    {"Ready", "Paid", "VirtualAccountIssued", "PartialCancelled", "Cancelled", "Failed", "PayPending", "CancelPending"}
+)
 _TIMEOUT = 30.0
 _RESENT_MOST = 10  # PortOne has a limit and does not say which
 
@@ -76,7 +82,7 @@ class Attempt:
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One webhook for one URL, and what became of it."""
+    """One webhook for one URL, and what became of it. A ``forged`` one is a stranger's, who tries once."""
 
     id: str
     type: str
@@ -84,6 +90,8 @@ class Delivery:
     payment_status: str
     url: str
     body: bytes
+    content_type: str = "application/json"
+    forged: bool = False
     state: State = State.WAITING
     attempts: list[Attempt] = field(default_factory=list)
     resent: int = 0
@@ -155,7 +163,11 @@ class Webhooks:
         if self._faults.fires("unknown_webhook_type", *labels):
             for delivery in self._address(happening, UNKNOWN_TYPE):
                 self._launch(delivery)
+        if self._faults.fires("webhook_forged", *labels):
+            for delivery in self._address(happening, "Transaction.Paid", forged=True):
+                self._launch(delivery)
         for delivery in self._address(happening, kind):
+            self._rewrite(delivery, happening)
             if self._faults.fires("webhook_dropped", *labels):
                 delivery.state = State.DROPPED
                 self._changed(delivery)
@@ -197,17 +209,19 @@ class Webhooks:
             if self._tasks is not None and delivery.payment_id == payment_id and delivery.state is State.WAITING:
                 await delivery.tried.wait()
 
-    def _address(self, happening: Happening, kind: str) -> list[Delivery]:
+    def _address(self, happening: Happening, kind: str, *, forged: bool = False) -> list[Delivery]:
         """One delivery for each URL: the payment's own notice URLs in place of the configured one."""
         configured = (self._url,) if self._url else ()
+        told = "forged" if forged else kind
         deliveries = [
             Delivery(
-                id=name_of(self._seed, happening.payment.id, kind, happening.at.isoformat(), number),
+                id=name_of(self._seed, happening.payment.id, told, happening.at.isoformat(), number),
                 type=kind,
                 payment_id=happening.payment.id,
                 payment_status=happening.payment.status,
                 url=url,
                 body=_body(kind, happening),
+                forged=forged,
             )
             for number, url in enumerate(happening.payment.purchase.notice_urls or configured)
         ]
@@ -215,6 +229,25 @@ class Webhooks:
         for delivery in deliveries:
             self._changed(delivery)
         return deliveries
+
+    def _rewrite(self, delivery: Delivery, happening: Happening) -> None:
+        """Give a webhook the body that a fault has it have."""
+        fires, labels = self._faults.fires, (delivery.payment_id, delivery.type)
+        if fires("unknown_webhook_fields", *labels):
+            said = msgspec.json.decode(delivery.body)
+            new = {"somethingNew": {"status": "PAID", "items": [1, None]}}
+            delivery.body = msgspec.json.encode(said | new | {"data": said["data"] | new})
+        if happening.type not in _TOLD_IN_2024_01_01:
+            return
+        fields = {
+            "payment_id": happening.payment.id,
+            "tx_id": happening.payment.transaction_id,
+            "status": happening.type,
+        }
+        if fires("webhook_2024_01_01", *labels):
+            delivery.body = msgspec.json.encode(fields)
+        if fires("webhook_2024_01_01_form", *labels):
+            delivery.body, delivery.content_type = urlencode(fields).encode(), _FORM
 
     def _launch(self, delivery: Delivery, delay: float = 0.0, overtaker: asyncio.Event | None = None) -> None:
         if self._tasks is None:
@@ -234,12 +267,13 @@ class Webhooks:
             delivery.tried.set()
             if overtaker is None and delivery.payment_id in self._overtakers:
                 self._overtakers[delivery.payment_id].set()
+            is_last = attempt.succeeded or delivery.forged or number == len(WAITS) - 1
             if attempt.succeeded:
                 delivery.state = State.SUCCEEDED
-            elif number == len(WAITS) - 1:
+            elif is_last:
                 delivery.state = State.EXHAUSTED
             self._changed(delivery)
-            if attempt.succeeded:
+            if is_last:
                 return
 
     async def _overtaken(self, payment_id: str, overtaker: asyncio.Event, most: float) -> None:
@@ -255,7 +289,7 @@ class Webhooks:
     async def _attempt(self, delivery: Delivery) -> Attempt:
         assert self._post is not None  # noqa: S101 - narrowing: nothing is delivered unless running
         now = self._clock.real()
-        headers = self.headers_now(delivery)
+        headers = self._headers(delivery)
         try:
             answer = await self._post(delivery.url, headers, delivery.body)
         except Exception as error:  # noqa: BLE001 - whatever a receiver does is its own affair, and is written down
@@ -265,14 +299,30 @@ class Webhooks:
         return Attempt(now, answer.status, None, headers, answer.text)
 
     def headers_now(self, delivery: Delivery) -> dict[str, str]:
-        """The headers of an attempt made now, signed."""
-        timestamp = int(self._clock.real().timestamp())
+        """The headers of an attempt made now, signed by whoever sends it."""
+        return self._signed(delivery, _STRANGERS_SECRET if delivery.forged else self._secret)
+
+    def _headers(self, delivery: Delivery) -> dict[str, str]:
+        """The same, spoiled where a fault has it so."""
+        if delivery.forged:
+            return self.headers_now(delivery)
+        fires, labels = self._faults.fires, (delivery.payment_id, delivery.type)
+        stale = fires("webhook_stale", *labels)
+        secret = _STRANGERS_SECRET if fires("webhook_other_secret", *labels) else self._secret
+        headers = self._signed(delivery, secret, ago=stale.seconds if stale else 0.0)
+        if fires("webhook_signed_twice", *labels):
+            other = self._signed(delivery, _STRANGERS_SECRET)["webhook-signature"]
+            headers["webhook-signature"] = f"{other} {headers['webhook-signature']}"
+        return headers
+
+    def _signed(self, delivery: Delivery, secret: str, *, ago: float = 0.0) -> dict[str, str]:
+        timestamp = int(self._clock.real().timestamp() - ago)
         return {
-            "content-type": "application/json",
+            "content-type": delivery.content_type,
             "user-agent": "gyeolje-fake-portone",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._secret, delivery.id, timestamp, delivery.body),
+            "webhook-signature": sign(secret, delivery.id, timestamp, delivery.body),
         }
 
     async def _stop(self, tasks: Background) -> None:
