@@ -247,7 +247,7 @@ class _Due:
 class Ledger:
     """Every payment of one PortOne account. ``announce`` hears of all that a webhook is sent for, as it happens.
 
-    ``kept`` hears of every change to a payment; ``wake`` is told at which moment to call ``complete_due``, if nobody else does.
+    ``kept`` hears of every change to a payment; ``wake`` hears at which moment ``complete_due`` has something to do.
     Ids follow from ``seed``, the payment's id and the moment: repeatable on a repeated clock, new after a restart.
     """
 
