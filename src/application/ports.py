@@ -20,6 +20,7 @@ from domain.money import Money
 from domain.order import Order
 from domain.payment import Cancellation, Payment
 from domain.refund import Refund
+from domain.sweep import Orphan, Sweep
 from domain.webhook_event import WebhookEvent
 
 Clock = Callable[[], datetime]
@@ -52,6 +53,10 @@ class Orders(Protocol):
 
     async def by_payment(self, payment_id: str) -> Order | None:
         """The order whose payment has this id (any text), None if there is none. Held like ``by_id``."""
+        ...
+
+    async def by_payments(self, payment_ids: Sequence[str]) -> Mapping[str, Order]:
+        """The orders of these payments (any texts), by payment id, without those that have none. It holds none."""
         ...
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
@@ -161,6 +166,33 @@ class Placements(Protocol):
         ...
 
 
+class Orphans(Protocol):
+    """Payments of our store that no order is for."""
+
+    async def keep(self, orphans: Sequence[Orphan]) -> int:
+        """Keep them; how many were new. One that was kept before is replaced, but for when it was first seen."""
+        ...
+
+    async def page(self, *, before: tuple[datetime, str] | None = None, limit: int = 50) -> Sequence[Orphan]:
+        """The ``limit`` seen first last, by ``(first_seen_at, payment_id)``, strictly before ``before``."""
+        ...
+
+
+class Sweeps(Protocol):
+    """Where the sweep has got to: one for everybody."""
+
+    async def read(self) -> Sweep:
+        """The sweep as it stands; a new one if there was none yet."""
+        ...
+
+    async def save(self, sweep: Sweep) -> Sweep:
+        """Keep it, and return it as it is stored: its version is one more.
+
+        Raises ConflictError if it was saved by anybody since ``sweep`` was read.
+        """
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. ``async with`` begins it; leaving without ``commit`` undoes everything.
 
@@ -177,6 +209,8 @@ class UnitOfWork(Protocol):
     inbox: Inbox
     catalog: Catalog
     placements: Placements
+    orphans: Orphans
+    sweeps: Sweeps
 
     async def __aenter__(self) -> Self: ...
 

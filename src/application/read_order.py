@@ -14,6 +14,7 @@ from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
 from domain.order import Order, hash_token
 from domain.refund import Refund
+from domain.sweep import Orphan
 
 
 class ReadOrder:
@@ -93,3 +94,15 @@ class ListOrders:
         """At most ``limit`` orders older than ``before``; with ``attention``, only those that need a person."""
         async with self._store.reading() as unit:
             return await unit.orders.page(status=status, attention=attention, before=before, limit=limit)
+
+
+class ListOrphans:
+    """Payments without an order for the operator, those first seen last before the others."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def __call__(self, *, before: tuple[datetime, str] | None = None, limit: int = 50) -> Sequence[Orphan]:
+        """At most ``limit`` orphans that come after ``before``, the last one of the page before."""
+        async with self._store.reading() as unit:
+            return await unit.orphans.page(before=before, limit=limit)

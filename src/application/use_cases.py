@@ -9,8 +9,9 @@ from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
 from application.look_at_due_orders import LookAtDueOrders
 from application.place_order import PlaceOrder
-from application.read_order import ListOrders, ListProducts, ReadOrder, ShowOrder
+from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.refund_order import RefundOrder
+from application.sweep_payments import SweepPayments
 from application.verify_payment import VerifyPayment
 
 
@@ -29,5 +30,7 @@ class UseCases:
     handle_webhook_event: HandleWebhookEvent
     refund_order: RefundOrder
     look_at_due_orders: LookAtDueOrders
+    sweep_payments: SweepPayments
     show_order: ShowOrder
     list_orders: ListOrders
+    list_orphans: ListOrphans

@@ -18,9 +18,10 @@ from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
 from application.look_at_due_orders import LookAtDueOrders
 from application.place_order import PlaceOrder
-from application.read_order import ListOrders, ListProducts, ReadOrder, ShowOrder
+from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
 from application.settle_order import SettleOrder
+from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
 from bootstrap.settings import Settings
@@ -101,6 +102,10 @@ class Container(containers.DeclarativeContainer):
             carry_out_refunds=carry_out_refunds,
             clock=clock,
         ),
+        sweep_payments=providers.Singleton(
+            SweepPayments, store=store, gateway=gateway, shop=shop, clock=clock, new_id=new_id
+        ),
         show_order=providers.Singleton(ShowOrder, store),
         list_orders=providers.Singleton(ListOrders, store),
+        list_orphans=providers.Singleton(ListOrphans, store),
     )

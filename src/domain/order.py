@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from domain import schedule
 from domain.errors import RefundNotPossibleError
 from domain.history import HistoryEntry, HistoryKind
+from domain.ids import RefundId
 from domain.lifecycle import Decision, OrderStatus, decide
 from domain.money import Money
 from domain.payment import CancellationStatus
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from domain.ids import OrderId, PaymentId, ProductId, RefundId
+    from domain.ids import OrderId, PaymentId, ProductId
     from domain.lifecycle import CancelReason
     from domain.payment import Payment, Shop
 
@@ -178,6 +179,10 @@ class Order:
             journal.flag(f"looking has kept failing: {why}")
         return journal.close()
 
+    def differs_from(self, payment: Payment, *, shop: Shop, now: datetime) -> bool:
+        """Whether settling by ``payment`` would be news of this order. A later time on the same record is none."""
+        return bool(self.settle(payment, shop=shop, now=now, refund_id=_NO_REFUND).entries)
+
     def look_by(self, moment: datetime) -> Order:
         """This order, to be looked at by ``moment`` at the latest."""
         return replace(self, look_at=min(self.look_at or moment, moment))
@@ -212,6 +217,7 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+_NO_REFUND = RefundId("")  # for a settlement that is only looked at, and never kept
 _FAILED_LONG = 6  # failed looks in a row before a person is asked to see
 
 

@@ -20,7 +20,7 @@ from adapters.persistence.engine import REVISION
 from adapters.persistence.sql import SqlStore, create_engine, migrate
 from application.errors import StoreUnavailableError
 
-OURS = {"orders", "refunds", "history", "webhooks", "products", "placements"}
+OURS = {"orders", "refunds", "history", "webhooks", "products", "placements", "orphans", "sweeps"}
 TYPES = {
     "sqlite": {"Moment": "INTEGER", "BigInteger": "INTEGER", "Words": "TEXT"},
     "postgresql": {"Moment": "BIGINT", "BigInteger": "BIGINT", "Words": "TEXT"},

@@ -21,6 +21,7 @@ from domain.money import Money
 from domain.order import Observed, Order, OrderLine, Settlement
 from domain.payment import Payment, PaymentStatus, Shop
 from domain.refund import Refund, RefundStatus
+from domain.sweep import Orphan, Sweep
 from domain.webhook_event import WebhookEvent
 
 T = TypeVar("T")
@@ -190,6 +191,8 @@ async def test_a_reading_unit_refuses_to_commit_and_to_write(store: Store) -> No
         lambda unit: unit.catalog.hold(ProductId("p"), 1),
         lambda unit: unit.catalog.release(ProductId("p"), 1),
         lambda unit: unit.placements.add(key),
+        lambda unit: unit.orphans.keep([orphan("p")]),
+        lambda unit: unit.sweeps.save(Sweep()),
     ]
     for write in writes:
         with pytest.raises(RuntimeError, match="only an open writing unit can write"):
@@ -915,6 +918,141 @@ async def test_of_ten_orders_placed_at_once_with_one_key_exactly_one_is_kept(new
 
     assert sorted(await asyncio.gather(*(attempt(number) for number in range(10)))) == [False] * 9 + [True]
     assert len(await ask(stores[0], lambda unit: unit.orders.page())) == 1
+
+
+# --- orphans, and the sweep that finds them ---------------------------------------------------------------------
+
+
+async def test_the_orders_of_many_payments_come_by_payment_without_those_that_have_none(store: Store) -> None:
+    orders = [await place(store, number) for number in range(1, 5)]
+    await change(store, orders[0], settled(orders[0]))
+    asked = [orders[0].payment_id, "unknown", orders[2].payment_id, "a\x00b", "\ud800", orders[2].payment_id, "가"]
+
+    found = await ask(store, lambda unit: unit.orders.by_payments(asked))
+    assert found == {order.payment_id: await read(store, order) for order in (orders[0], orders[2])}
+    assert await ask(store, lambda unit: unit.orders.by_payments([])) == {}
+
+
+async def test_the_orders_of_five_hundred_payments_are_asked_for_at_once(store: Store) -> None:
+    async with store.writing() as unit:
+        for number in range(500):
+            await keep(unit, placed(number))
+        await unit.commit()
+
+    found = await ask(store, lambda unit: unit.orders.by_payments([f"{n:032d}" for n in range(500)]))
+    assert [int(name) for name in sorted(found)] == list(range(500))
+
+
+async def test_asking_for_the_orders_of_payments_holds_none_of_them(new_store: NewStore) -> None:
+    store, other = new_store(), new_store()
+    order = await place(store)
+    async with store.reading() as unit:
+        await unit.orders.by_payments([order.payment_id])
+        async with asyncio.timeout(2):
+            await change(other, order, settled(order))
+
+
+def orphan(payment_id: str, **fields: Any) -> Orphan:
+    said: dict[str, Any] = {
+        "store_id": "store-1",
+        "said": "PARTIAL_CANCELLED",
+        "captured": Money(5_000, "KRW"),
+        "cancelled": Money(1_000, "KRW"),
+        "changed_at": NOW - timedelta(microseconds=1),
+        "first_seen_at": NOW,
+        "last_seen_at": NOW + timedelta(microseconds=1),
+    }
+    return Orphan(payment_id=payment_id, **(said | fields))
+
+
+async def keep_orphans(store: Store, *orphans: Orphan) -> int:
+    async with store.writing() as unit:
+        new = await unit.orphans.keep(orphans)
+        await unit.commit()
+    return new
+
+
+async def test_every_field_of_an_orphan_comes_back_as_it_was(store: Store) -> None:
+    kept = [
+        orphan("b", captured=Money(10**15, "USD"), cancelled=Money(0, "USD")),
+        orphan("a", store_id=None, said="새 말", changed_at=None),
+    ]
+    assert await keep_orphans(store, *kept) == 2
+
+    assert await ask(store, lambda unit: unit.orphans.page()) == kept
+
+
+async def test_an_orphan_seen_again_is_replaced_but_for_when_it_was_first_seen(store: Store) -> None:
+    later = NOW + timedelta(days=1)
+    again = orphan("a", said="CANCELLED", cancelled=Money(5_000, "KRW"), first_seen_at=later, last_seen_at=later)
+    assert await keep_orphans(store, orphan("a")) == 1
+    assert await keep_orphans(store, again, orphan("b"), orphan("c")) == 2
+    assert await keep_orphans(store) == 0
+
+    found = {one.payment_id: one for one in await ask(store, lambda unit: unit.orphans.page())}
+    assert found["a"] == replace(again, first_seen_at=NOW)
+    assert set(found) == {"a", "b", "c"}
+
+
+async def test_an_orphan_may_be_named_anything(store: Store) -> None:
+    odd = orphan("\x00 \ud800 주문", said="\x00", store_id="\udfff")
+    assert [await keep_orphans(store, odd) for _ in range(2)] == [1, 0]
+
+    assert len(await ask(store, lambda unit: unit.orphans.page())) == 1
+
+
+async def test_pages_of_orphans_begin_with_the_one_first_seen_last_and_go_on_without_gap_or_repetition(
+    store: Store,
+) -> None:
+    await keep_orphans(store, *(orphan(f"p{n}", first_seen_at=NOW + timedelta(seconds=n // 2)) for n in range(1, 8)))
+    seen: list[str] = []
+    before = None
+    while page := await ask(store, lambda unit: unit.orphans.page(before=before, limit=3)):  # noqa: B023 - awaited at once
+        seen += [one.payment_id for one in page]
+        before = (page[-1].first_seen_at, page[-1].payment_id)
+
+    assert seen == ["p7", "p6", "p5", "p4", "p3", "p2", "p1"]
+
+
+async def save_sweep(store: Store, sweep: Sweep) -> Sweep:
+    async with store.writing() as unit:
+        stored = await unit.sweeps.save(sweep)
+        await unit.commit()
+    return stored
+
+
+async def test_the_sweep_begins_new_and_every_field_of_it_comes_back_as_it_was(store: Store) -> None:
+    assert await ask(store, lambda unit: unit.sweeps.read()) == Sweep()
+    sweep = Sweep(reached=NOW, holder="me", held_until=NOW + timedelta(microseconds=1))
+    stored = await save_sweep(store, sweep)
+
+    assert stored == replace(sweep, version=1) == await ask(store, lambda unit: unit.sweeps.read())
+    assert await save_sweep(store, stored.released()) == Sweep(reached=NOW, version=2)
+
+
+async def test_a_sweep_that_somebody_saved_since_it_was_read_is_a_conflict(store: Store) -> None:
+    stored = await save_sweep(store, Sweep(reached=NOW))
+    with pytest.raises(ConflictError):
+        await save_sweep(store, Sweep(holder="late", held_until=NOW))
+
+    assert await ask(store, lambda unit: unit.sweeps.read()) == stored
+
+
+async def test_of_ten_who_take_the_sweep_at_once_exactly_one_gets_it(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    together = asyncio.Barrier(10)
+
+    async def take(store: Store, name: str) -> bool:
+        sweep = await ask(store, lambda unit: unit.sweeps.read())
+        await together.wait()
+        try:
+            await save_sweep(store, sweep.held_by(name, NOW))
+        except ConflictError:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(*(take(stores[n % 2], str(n)) for n in range(10)))) == [False] * 9 + [True]
+    assert (await ask(stores[0], lambda unit: unit.sweeps.read())).version == 1
 
 
 # --- rules that no order may break ------------------------------------------------------------------------------

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from adapters.persistence.unit import SECONDS, Unit
 from application.errors import ProductNotFoundError, SoldOutError
-from application.ports import Catalog, History, Inbox, Orders, PlacedBefore, Placements, Refunds, Store
+from application.ports import (
+    Catalog,
+    History,
+    Inbox,
+    Orders,
+    Orphans,
+    PlacedBefore,
+    Placements,
+    Refunds,
+    Store,
+    Sweeps,
+)
 from domain.catalog import Product
 from domain.history import HistoryEntry
 from domain.ids import OrderId, ProductId, RefundId, WebhookId
@@ -18,6 +29,7 @@ from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
 from domain.refund import Refund, RefundStatus
+from domain.sweep import Orphan, Sweep
 from domain.webhook_event import WebhookEvent
 
 
@@ -50,6 +62,8 @@ class _Tables:
     inbox: ChainMap[WebhookId, WebhookEvent] = field(default_factory=ChainMap)
     products: ChainMap[ProductId, Product] = field(default_factory=ChainMap)
     placements: ChainMap[str, PlacedBefore] = field(default_factory=ChainMap)
+    orphans: ChainMap[str, Orphan] = field(default_factory=ChainMap)
+    sweeps: ChainMap[None, Sweep] = field(default_factory=ChainMap)
 
     def draft(self) -> _Tables:
         return _Tables(*(getattr(self, name).new_child() for name in _Tables.__slots__))
@@ -74,6 +88,8 @@ class MemoryUnit(Unit):
         self.inbox = MemoryInbox(self)
         self.catalog = MemoryCatalog(self)
         self.placements = MemoryPlacements(self)
+        self.orphans = MemoryOrphans(self)
+        self.sweeps = MemorySweeps(self)
 
     async def _begin(self) -> None:
         if self._lock is not None:
@@ -126,6 +142,11 @@ class MemoryOrders(Orders):
         """The order with this payment."""
         order_id = self._unit.tables.payments.get(payment_id)
         return None if order_id is None else self._unit.tables.orders[order_id]
+
+    async def by_payments(self, payment_ids: Sequence[str]) -> Mapping[str, Order]:
+        """The orders of these payments."""
+        tables = self._unit.tables
+        return {name: tables.orders[tables.payments[name]] for name in payment_ids if name in tables.payments}
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to look at, the longest due first."""
@@ -304,6 +325,50 @@ class MemoryPlacements(Placements):
         ):
             raise self._unit.conflict("this Idempotency-Key was used already")
         self._unit.tables.placements[placed.key_hash] = placed
+
+
+class MemoryOrphans(Orphans):
+    """Payments without an order in memory."""
+
+    def __init__(self, unit: MemoryUnit) -> None:
+        self._unit = unit
+
+    async def keep(self, orphans: Sequence[Orphan]) -> int:
+        """Keep them."""
+        self._unit.must_write()
+        kept = self._unit.tables.orphans
+        new = 0
+        for orphan in orphans:
+            before = kept.get(orphan.payment_id)
+            kept[orphan.payment_id] = replace(orphan, first_seen_at=before.first_seen_at) if before else orphan
+            new += before is None
+        return new
+
+    async def page(self, *, before: tuple[datetime, str] | None = None, limit: int = 50) -> Sequence[Orphan]:
+        """The ones seen first last."""
+        kept = [(orphan.first_seen_at, orphan.payment_id) for orphan in self._unit.tables.orphans.values()]
+        wanted = sorted((at for at in kept if before is None or at < before), reverse=True)[:limit]
+        return [self._unit.tables.orphans[name] for _, name in wanted]
+
+
+class MemorySweeps(Sweeps):
+    """The sweep in memory."""
+
+    def __init__(self, unit: MemoryUnit) -> None:
+        self._unit = unit
+
+    async def read(self) -> Sweep:
+        """The sweep as it stands."""
+        return self._unit.tables.sweeps.get(None, Sweep())
+
+    async def save(self, sweep: Sweep) -> Sweep:
+        """Keep it."""
+        self._unit.must_write()
+        if (await self.read()).version != sweep.version:
+            raise self._unit.conflict("somebody else is sweeping")
+        stored = replace(sweep, version=sweep.version + 1)
+        self._unit.tables.sweeps[None] = stored
+        return stored
 
 
 _EDGES = frozenset(

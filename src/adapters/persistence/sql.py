@@ -30,10 +30,32 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.persistence.engine import READS, check_schema, create_engine, migrate
-from adapters.persistence.tables import Moment, Words, history, orders, placements, products, refunds, webhooks
+from adapters.persistence.tables import (
+    Moment,
+    Words,
+    history,
+    orders,
+    orphans,
+    placements,
+    products,
+    refunds,
+    sweeps,
+    webhooks,
+)
 from adapters.persistence.unit import SECONDS, Unit
 from application.errors import ConflictError, ProductNotFoundError, SoldOutError, StoreUnavailableError
-from application.ports import Catalog, History, Inbox, Orders, PlacedBefore, Placements, Refunds, Store
+from application.ports import (
+    Catalog,
+    History,
+    Inbox,
+    Orders,
+    Orphans,
+    PlacedBefore,
+    Placements,
+    Refunds,
+    Store,
+    Sweeps,
+)
 from domain.catalog import Product
 from domain.history import HistoryEntry, HistoryKind
 from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
@@ -41,6 +63,7 @@ from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Observed, Order, OrderLine
 from domain.refund import Refund, RefundStatus
+from domain.sweep import Orphan, Sweep
 from domain.webhook_event import WebhookEvent
 
 __all__ = ["SqlStore", "create_engine", "migrate"]
@@ -88,6 +111,8 @@ class SqlUnit(Unit):
         self.inbox = SqlInbox(self)
         self.catalog = SqlCatalog(self)
         self.placements = SqlPlacements(self)
+        self.orphans = SqlOrphans(self)
+        self.sweeps = SqlSweeps(self)
 
     async def run(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -142,6 +167,7 @@ _ORDER_COLUMNS = tuple(orders.c[name] for name in orders.c.keys())  # noqa: SIM1
 _ORDERS = select(*_ORDER_COLUMNS)
 _BY_ID = _ORDERS.where(orders.c.id == bindparam("key"))
 _BY_PAYMENT = _ORDERS.where(orders.c.payment_id == bindparam("key"))
+_BY_PAYMENTS = _ORDERS.where(orders.c.payment_id.in_(bindparam("keys", expanding=True)))
 _BY_ID_HELD = _BY_ID.with_for_update(key_share=True)  # which says nothing on SQLite: there the unit is alone
 _BY_PAYMENT_HELD = _BY_PAYMENT.with_for_update(key_share=True)
 _ADD_ORDER = insert(orders)
@@ -194,6 +220,11 @@ class SqlOrders(Orders):
         """The order with this payment."""
         return await self._one(_BY_PAYMENT_HELD if self._unit.writes else _BY_PAYMENT, payment_id)
 
+    async def by_payments(self, payment_ids: Sequence[str]) -> Mapping[str, Order]:
+        """The orders of these payments."""
+        rows = (await self._unit.run(_BY_PAYMENTS, {"keys": list(payment_ids)})).all()
+        return {row.payment_id: _order(row) for row in rows}
+
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to look at, the longest due first."""
         self._unit.must_write()
@@ -229,8 +260,8 @@ class SqlOrders(Orders):
         return None if row is None else _order(row)
 
 
-def _cursor(created_at: datetime, order_id: OrderId) -> Tuple:
-    return tuple_(literal(created_at, Moment), literal(order_id, Words))
+def _cursor(moment: datetime, name: str) -> Tuple:
+    return tuple_(literal(moment, Moment), literal(name, Words))
 
 
 def _order_values(order: Order) -> dict[str, Any]:
@@ -559,6 +590,109 @@ class SqlPlacements(Placements):
             "salt": placed.salt,
         }
         await self._unit.run(_REMEMBER, values)
+
+
+# --- orphans, and the sweep that finds them ---------------------------------------------------------------------
+
+_KNOWN_ORPHANS = select(orphans.c.payment_id).where(orphans.c.payment_id.in_(bindparam("keys", expanding=True)))
+
+
+def _keep_orphans(module: Any) -> Executable:
+    statement = module.insert(orphans)
+    names = [name for name in orphans.c.keys() if name not in {"payment_id", "first_seen_at"}]  # noqa: SIM118 - a column collection
+    set_ = {name: statement.excluded[name] for name in names}
+    kept: Executable = statement.on_conflict_do_update(index_elements=["payment_id"], set_=set_)
+    return kept
+
+
+_KEEP_ORPHANS = {"sqlite": _keep_orphans(sqlite), "postgresql": _keep_orphans(postgresql)}
+
+
+class SqlOrphans(Orphans):
+    """Payments without an order in the database."""
+
+    def __init__(self, unit: SqlUnit) -> None:
+        self._unit = unit
+
+    async def keep(self, orphans: Sequence[Orphan]) -> int:
+        """Keep them."""
+        self._unit.must_write()
+        if not orphans:
+            return 0
+        names = [orphan.payment_id for orphan in orphans]
+        known = len((await self._unit.run(_KNOWN_ORPHANS, {"keys": names})).all())
+        values = [
+            {
+                "payment_id": orphan.payment_id,
+                "store_id": orphan.store_id,
+                "said": orphan.said,
+                "currency": orphan.captured.currency,
+                "captured_minor": orphan.captured.minor,
+                "cancelled_minor": orphan.cancelled.minor,
+                "changed_at": orphan.changed_at,
+                "first_seen_at": orphan.first_seen_at,
+                "last_seen_at": orphan.last_seen_at,
+            }
+            for orphan in orphans
+        ]
+        await self._unit.run(_KEEP_ORPHANS[self._unit.dialect], values)
+        return len(set(names)) - known
+
+    async def page(self, *, before: tuple[datetime, str] | None = None, limit: int = 50) -> Sequence[Orphan]:
+        """The ones seen first last."""
+        newest = (orphans.c.first_seen_at.desc(), orphans.c.payment_id.desc())
+        statement = select(orphans).order_by(*newest).limit(limit)
+        if before is not None:
+            statement = statement.where(tuple_(orphans.c.first_seen_at, orphans.c.payment_id) < _cursor(*before))
+        return [
+            Orphan(
+                payment_id=row.payment_id,
+                store_id=row.store_id,
+                said=row.said,
+                captured=Money(row.captured_minor, row.currency),
+                cancelled=Money(row.cancelled_minor, row.currency),
+                changed_at=row.changed_at,
+                first_seen_at=row.first_seen_at,
+                last_seen_at=row.last_seen_at,
+            )
+            for row in (await self._unit.run(statement)).all()
+        ]
+
+
+_SWEEP = select(sweeps)
+_SAVE_SWEEP = (
+    update(sweeps)
+    .where(sweeps.c.version == bindparam("its_version"))
+    .values(
+        {name: bindparam(name) for name in ("reached", "holder", "held_until")}
+        | {"version": bindparam("its_version") + 1}
+    )
+)
+
+
+class SqlSweeps(Sweeps):
+    """The sweep in the database: one row, which the migration makes."""
+
+    def __init__(self, unit: SqlUnit) -> None:
+        self._unit = unit
+
+    async def read(self) -> Sweep:
+        """The sweep as it stands."""
+        row = (await self._unit.run(_SWEEP)).one()
+        return Sweep(reached=row.reached, holder=row.holder, held_until=row.held_until, version=row.version)
+
+    async def save(self, sweep: Sweep) -> Sweep:
+        """Keep it, if nobody changed it since."""
+        self._unit.must_write()
+        values = {
+            "reached": sweep.reached,
+            "holder": sweep.holder,
+            "held_until": sweep.held_until,
+            "its_version": sweep.version,
+        }
+        if (await self._unit.run(_SAVE_SWEEP, values)).rowcount != 1:
+            raise self._unit.conflict("somebody else is sweeping")
+        return replace(sweep, version=sweep.version + 1)
 
 
 # --- values and errors ------------------------------------------------------------------------------------------

@@ -123,3 +123,25 @@ placements = table(
     column("fingerprint", Words),
     column("salt", Words),
 )
+
+orphans = table(
+    "orphans",
+    column("payment_id", Words),
+    column("store_id", Words),
+    column("said", Words),
+    column("currency", Words),
+    column("captured_minor", BigInteger),
+    column("cancelled_minor", BigInteger),
+    column("changed_at", Moment),
+    column("first_seen_at", Moment),
+    column("last_seen_at", Moment),
+)
+
+sweeps = table(
+    "sweeps",
+    column("id", BigInteger),
+    column("reached", Moment),
+    column("holder", Words),
+    column("held_until", Moment),
+    column("version", BigInteger),
+)

@@ -25,6 +25,7 @@ from application.ports import Customer, PaymentGateway
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
 from application.settle_order import SettleOrder
+from application.sweep_payments import SweepPayments
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
 from domain.ids import PaymentId, ProductId, WebhookId
@@ -67,6 +68,9 @@ class World:
             settle=settle,
             carry_out_refunds=CarryOutRefunds(self.store, gateway, settle),
             clock=self.now,
+        )
+        self.sweep_payments = SweepPayments(
+            store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3
         )
 
     def now(self) -> datetime:

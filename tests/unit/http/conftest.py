@@ -33,9 +33,10 @@ from application.handle_webhook_event import HandleWebhookEvent
 from application.look_at_due_orders import LookAtDueOrders
 from application.place_order import PlaceOrder
 from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Store
-from application.read_order import ListOrders, ListProducts, ReadOrder, ShowOrder
+from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
 from application.settle_order import SettleOrder
+from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
@@ -217,7 +218,8 @@ def _shopfront(
 
 
 def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, pace: Pace | None) -> UseCases:
-    settle = SettleOrder(store, notifier, _now, _new_id, Shop(store_id=STORE_ID, channel_type="TEST"))
+    shop = Shop(store_id=STORE_ID, channel_type="TEST")
+    settle = SettleOrder(store, notifier, _now, _new_id, shop)
     read_order = ReadOrder(store)
     window = PortOneWindow(store_id=STORE_ID, channel_key="channel-key-test", public_url="https://shop.example")
     return UseCases(
@@ -240,8 +242,10 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
             carry_out_refunds=CarryOutRefunds(store, gateway, settle),
             clock=_now,
         ),
+        sweep_payments=SweepPayments(store=store, gateway=gateway, shop=shop, clock=_now, new_id=_new_id),
         show_order=ShowOrder(store),
         list_orders=ListOrders(store),
+        list_orphans=ListOrphans(store),
     )
 
 
