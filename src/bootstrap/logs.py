@@ -40,6 +40,7 @@ def configure_logs(*, json: bool | None = None, least: int = logging.INFO) -> No
         )
     form = "%(levelname)s %(name)s %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=form, force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each stranger who speaks no HTTP
 
 
 def _json(value: object, **_: object) -> bytes:

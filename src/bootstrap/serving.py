@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -12,6 +13,10 @@ from types import FrameType
 import uvicorn
 from litestar.types import ASGIApp
 
+from bootstrap.connections import CONNECTIONS_MOST, BoundedConnection
+
+_TICKS_A_SECOND = 10
+_OTHER_FILES = 256  # database, gateway, and what a process has open anyway
 _GRACE = 2  # seconds that open requests have to finish once we are told to stop
 
 Background = Callable[[asyncio.Event], Awaitable[None]]
@@ -28,18 +33,29 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 lifespan="on",
+                http=BoundedConnection,
+                ws="none",
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=_GRACE,
-                h11_max_incomplete_event_size=16 * 1024,
             )
         )
         self._sockets = list(sockets)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Beside uvicorn's own care, once a second: drop the connections of clients that stall."""
+        if counter % _TICKS_A_SECOND == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedConnection):
+                    connection.drop_if_stalled(now)
+        return await super().on_tick(counter)
+
     async def run_until_stopped(self) -> None:
         """Serve until ``stop``; raise RuntimeError if the application could not start."""
+        _allow_files(CONNECTIONS_MOST + _OTHER_FILES)
         await self.serve(self._sockets)
         if not self.started:
             raise RuntimeError("the application could not start; the log above says why")
@@ -52,6 +68,18 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         """Leave signals alone: there may be several servers, and their end is one decision."""
         yield
+
+
+def _allow_files(wanted: int) -> None:
+    """Let this process open as many files, or as many as it may: many systems begin with 1024, sockets included."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not everywhere
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
