@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from adapters.notify.in_process import InProcessNotifier
-from adapters.persistence.memory import MemoryStore
+from adapters.persistence.memory import MemoryStore, MemoryUnit
 from adapters.portone.fake import FakePortOne, FakePortOneSettings
 from adapters.portone.fake.clock import FakeClock
 from adapters.portone.fake.faults import Fault
@@ -41,18 +41,22 @@ PAID = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentSt
 class World:
     """A shop with one seat and endless programmes, its buyers, and its PortOne."""
 
-    def __init__(self, wrap: Callable[[PaymentGateway], PaymentGateway] = lambda gateway: gateway) -> None:
+    def __init__(
+        self,
+        wrap: Callable[[PaymentGateway], PaymentGateway] = lambda gateway: gateway,
+        store: MemoryStore | None = None,
+    ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
         settings = FakePortOneSettings(api_secret=SECRET, store_id=STORE, webhook_secret="c2VjcmV0c2VjcmV0c2VjcmV0")
         self.fake = FakePortOne(settings, clock=FakeClock(now=self.now, monotonic=self.seconds, speed=1.0))
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.notifier = InProcessNotifier()
         gateway = wrap(self.fake.gateway(patience=0.05))
         self.gateway = gateway
         shop = Shop(store_id=STORE, channel_type="LIVE")
         window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
-        settle = SettleOrder(self.store, self.notifier, self.now, self.new_id, shop)
+        self.settle = settle = SettleOrder(self.store, self.notifier, self.now, self.new_id, shop)
         self.read_order = ReadOrder(self.store)
         self.show_order = ShowOrder(self.store)
         self.place_order = PlaceOrder(
@@ -182,17 +186,69 @@ class ForgetfulGateway:
         return getattr(self._inner, name)
 
 
-@pytest.fixture
-async def world() -> World:
-    world = World()
-    await world.stock()
-    return world
+class Overheard:
+    """Whatever it stands before, and a note of all that is asked of it."""
+
+    def __init__(self, inner: Any, heard: list[tuple[str, Any]]) -> None:
+        self._inner = inner
+        self._heard = heard
+
+    def __getattr__(self, name: str) -> Any:
+        async def told(*asked: Any, **more: Any) -> Any:
+            self._heard.append((name, (*asked, *more.values())))
+            return await getattr(self._inner, name)(*asked, **more)
+
+        return told
+
+
+class OverheardStore(MemoryStore):
+    """A store that notes its units, and what is asked of their inbox, catalog and refunds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, Any]] = []
+
+    def reading(self) -> MemoryUnit:
+        return self._overheard("reading", super().reading())
+
+    def writing(self) -> MemoryUnit:
+        return self._overheard("writing", super().writing())
+
+    def _overheard(self, kind: str, unit: MemoryUnit) -> MemoryUnit:
+        self.heard.append((kind, ()))
+        for name in ("inbox", "catalog", "refunds"):
+            setattr(unit, name, Overheard(getattr(unit, name), self.heard))
+        return unit
 
 
 @pytest.fixture
-async def forgetful_world() -> World:
-    world = World(lambda gateway: cast("PaymentGateway", ForgetfulGateway(gateway)))
-    await world.stock()
+def new_world() -> Callable[..., Awaitable[World]]:
+    """Makes worlds whose gateway is wrapped as it is told, and whose store is the given one."""
+
+    async def new(wrap: Callable[[Any], Any] = lambda gateway: gateway, store: MemoryStore | None = None) -> World:
+        world = World(wrap, store)
+        await world.stock()
+        return world
+
+    return new
+
+
+@pytest.fixture
+async def world(new_world: Callable[..., Awaitable[World]]) -> World:
+    return await new_world()
+
+
+@pytest.fixture
+async def forgetful_world(new_world: Callable[..., Awaitable[World]]) -> World:
+    return await new_world(ForgetfulGateway)
+
+
+@pytest.fixture
+async def overheard_world(new_world: Callable[..., Awaitable[World]]) -> World:
+    """What is asked of the gateway, and of the store, stands in ``world.store.heard``."""
+    store = OverheardStore()
+    world = await new_world(lambda gateway: Overheard(gateway, store.heard), store)
+    store.heard.clear()
     return world
 
 

@@ -67,6 +67,26 @@ async def test_the_same_key_and_request_is_the_same_order_and_token(world: Any) 
     assert await world.available("seat") == 0
 
 
+async def test_the_payment_window_is_told_the_customer_again_when_the_order_was_placed_before(world: Any) -> None:
+    customer = Customer(name="홍길동")
+    first, again = [await world.place(key=KEY, customer=customer) for _ in range(2)]
+    assert again.checkout == first.checkout
+    assert again.checkout.customer == {"fullName": "홍길동"}
+
+
+async def test_a_token_takes_the_key_and_what_was_drawn_for_its_order_and_neither_alone_is_enough(
+    new_world: Any,
+) -> None:
+    world, same_draws = await new_world(), await new_world()
+    first = await world.place(("programme", 1), key=KEY)
+    other_key = await same_draws.place(("programme", 1), key=KEY[::-1])
+    assert first.order.id == other_key.order.id, "both worlds draw the same"
+    assert first.token != other_key.token
+    other_draw = await new_world()
+    other_draw.new_id()
+    assert (await other_draw.place(("programme", 1), key=KEY)).token != first.token
+
+
 async def test_a_key_used_by_twenty_clicks_at_once_places_one_order(world: Any) -> None:
     placed = await asyncio.gather(*(world.place(key=KEY) for _ in range(20)))
     assert {(p.order.id, p.token) for p in placed} == {(placed[0].order.id, placed[0].token)}

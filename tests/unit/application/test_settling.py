@@ -63,6 +63,75 @@ async def test_a_webhook_that_changes_nothing_is_kept_all_the_same(world: Any) -
     assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
 
 
+async def test_a_webhook_that_left_its_order_open_is_a_duplicate_when_it_comes_again(world: Any) -> None:
+    event = world.event(await world.place(), "Transaction.Ready", implies=frozenset())
+    assert await world.handle_webhook_event(event) is WebhookOutcome.SETTLED
+    assert await world.handle_webhook_event(event) is WebhookOutcome.DUPLICATE
+
+
+async def test_each_webhook_is_kept_with_what_became_of_it_and_when_it_came(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place()
+    settled, stored = world.event(placed), world.event(placed)
+    ignored = replace(world.event(placed), understood=False)
+    await world.handle_webhook_event(ignored)
+    world.faults(Fault(name="gateway_5xx"))
+    await world.handle_webhook_event(stored)
+    world.faults()
+    await world.handle_webhook_event(settled)
+    kept = [asked for name, asked in world.store.heard if name == "add"]
+    assert kept == [
+        (ignored, "ignored", world.now()),
+        (stored, "stored", world.now()),
+        (settled, "settled", world.now()),
+    ]
+
+
+async def test_an_order_that_nobody_changed_is_not_read_again_to_settle_it(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place()
+    world.store.heard.clear()
+    first = await world.settle(placed.order, None, on_schedule=True)
+    assert [name for name, _ in world.store.heard] == ["writing"]
+    assert first.order.looks == 1
+    again = await world.settle(placed.order, None, on_schedule=True)
+    assert again.order.looks == 2, "an order that somebody changed is read, and decided anew"
+
+
+async def test_news_rings_whoever_follows_the_order_and_nothing_else_does(world: Any) -> None:
+    placed, other = await world.place(("programme", 1)), await world.place(("programme", 1))
+    event = world.event(placed)
+    world.pay(placed)
+    with world.notifier.subscribe(placed.order.id) as bell, world.notifier.subscribe(other.order.id) as others:
+        await world.settle(placed.order, None, on_schedule=True)
+        assert not await bell.wait(0), "nothing new was found"
+        await world.handle_webhook_event(event)
+        assert await bell.wait(0)
+        order = (await world.record(placed)).order
+        twice = await world.settle(order, None, event=event)
+        assert (twice.duplicate, twice.order) == (True, order)
+        assert not await bell.wait(0), "a duplicate is not news"
+        await refund(world, placed, 1)
+        assert await bell.wait(0)
+        assert not await others.wait(0)
+
+
+async def test_a_webhook_without_news_leaves_the_stored_order_alone(world: Any) -> None:
+    placed = await completed(world)
+    before = (await world.record(placed)).order
+    assert await world.webhook(placed) is WebhookOutcome.SETTLED
+    assert (await world.record(placed)).order == before
+
+
+async def test_an_order_that_is_not_there_cannot_be_settled_or_refunded(world: Any) -> None:
+    placed = await world.place()
+    missing = replace(placed.order, id=OrderId("f" * 32))
+    with pytest.raises(OrderNotFoundError, match=r"there is no order f{32}"):
+        await world.settle(missing, None, on_schedule=True)
+    with pytest.raises(OrderNotFoundError, match=r"there is no order 'f{32}'"):
+        await refund(world, replace(placed, order=missing), 1)
+
+
 async def test_two_workers_at_once_look_at_an_order_once(world: Any) -> None:
     placed = await world.place()
     world.pay(placed)
@@ -111,7 +180,7 @@ async def test_a_webhook_says_paid_and_the_record_lags_so_it_is_looked_at_soon(w
     order = (await world.record(placed)).order
     assert order.status is PENDING
     assert order.look_at is not None
-    assert (order.look_at - world.now()).total_seconds() <= 3
+    assert (order.look_at - world.now()).total_seconds() == 3
     world.pay(placed)
     await world.look(seconds=3)
     assert (await world.record(placed)).order.status is COMPLETED
@@ -345,6 +414,25 @@ async def test_giving_up_closes_the_account_that_waits_for_a_deposit(world: Any)
     assert world.fake.ledger.find(placed.order.payment_id).status != "VIRTUAL_ACCOUNT_ISSUED"
 
 
+async def test_an_account_is_closed_in_the_store_it_was_issued_in(overheard_world: Any) -> None:
+    world = overheard_world
+    given_up, expired = await world.place(("programme", 1)), await world.place(("programme", 1))
+    for placed in (given_up, expired):
+        world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed, store_id="store-2"))
+    await world.cancel_order(given_up.order.id, given_up.token)
+    await world.rest(expired)
+    closed = [asked for name, asked in world.store.heard if name == "close_virtual_account"]
+    assert closed == [(given_up.order.payment_id, "store-2"), (expired.order.payment_id, "store-2")]
+
+
+async def test_where_no_account_was_issued_none_is_closed(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place()
+    world.fake.buyer.open(placed.order.payment_id, world.purchase(placed))
+    await world.cancel_order(placed.order.id, placed.token)
+    assert "close_virtual_account" not in [name for name, _ in world.store.heard]
+
+
 async def test_an_account_that_could_not_be_closed_is_closed_by_a_later_look(world: Any) -> None:
     placed = await world.place()
     world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
@@ -415,6 +503,81 @@ async def test_a_full_refund_cancels_the_order_and_gives_the_seat_back(world: An
     assert (record.order.status, record.order.reason) == (CANCELLED, CancelReason.REFUNDED)
     assert world.net(placed) == 0
     assert await world.available("seat") == 1
+
+
+async def test_a_refund_is_kept_with_who_asked_for_it_and_why(world: Any) -> None:
+    placed = await completed(world)
+    asked = await refund(world, placed, 100_000)
+    (kept,) = (await world.record(placed)).refunds
+    assert kept == asked
+    assert (kept.reason, kept.requested_by, kept.requested_at) == ("asked", "merchant:1", world.now())
+
+
+async def test_the_gateway_is_told_which_store_gives_how_much_back_and_why(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place()
+    world.pay(placed, store_id="store-2")
+    await world.webhook(placed)
+    record = await world.rest(placed)
+    (cancel,) = [asked[0] for name, asked in world.store.heard if name == "cancel"]
+    assert (cancel.payment_id, cancel.store_id) == (placed.order.payment_id, "store-2")
+    assert cancel.refund_id == record.refunds[0].id
+    assert (cancel.amount, cancel.left) == (Money(355_000, "KRW"), Money(355_000, "KRW"))
+    assert cancel.reason == "order MISMATCH"
+
+
+async def test_a_refund_asked_for_while_the_bank_thinks_about_another_is_carried_out_in_the_end(world: Any) -> None:
+    placed = await completed(world)
+    world.faults(Fault(name="cancel_requested", times=1, seconds=60 * 60))
+    await refund(world, placed, 100_000)
+    await world.look()
+    await refund(world, placed, 200_000)
+    record = await world.rest(placed)
+    assert [r.status for r in record.refunds] == [RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED]
+    assert world.net(placed) == 55_000
+
+
+class FasterConsole:
+    """Behind every cancel of ours, somebody takes 100,000 more in the console."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.console: Callable[..., Any] | None = None
+
+    async def cancel(self, cancel: Any) -> Any:
+        done = await self._inner.cancel(cancel)
+        if self.console is not None:
+            self.console(cancel.payment_id, 100_000)
+            self.console = None
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def test_a_refund_that_became_impossible_between_two_others_holds_up_neither(new_world: Any) -> None:
+    world = await new_world(FasterConsole)
+    placed = await completed(world)
+    for minor in (100_000, 200_000, 50_000):
+        await refund(world, placed, minor)
+    world.gateway.console = world.fake.buyer.cancel_in_console
+    await world.look()
+    ends = {r.amount.minor: r.status for r in (await world.record(placed)).refunds}
+    assert ends == {
+        100_000: RefundStatus.SUCCEEDED,
+        200_000: RefundStatus.FAILED,
+        50_000: RefundStatus.SUCCEEDED,
+    }
+    assert world.net(placed) == 105_000
+
+
+async def test_products_go_back_in_the_order_in_which_every_unit_takes_them(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place(("seat", 1), ("programme", 2))
+    await world.cancel_order(placed.order.id, placed.token)
+    taken = [asked for name, asked in world.store.heard if name == "hold"]
+    returned = [asked for name, asked in world.store.heard if name == "release"]
+    assert taken == returned == [("programme", 2), ("seat", 1)], "or two units could wait for each other"
 
 
 async def test_two_refunds_at_once_never_give_back_more_than_was_paid(world: Any) -> None:

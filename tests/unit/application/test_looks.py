@@ -1,0 +1,179 @@
+"""A look that goes wrong, and what becomes of its order."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.persistence.memory import MemoryStore, MemoryUnit
+from adapters.portone.fake.faults import Fault
+from application.errors import GatewayUnavailableError, StoreUnavailableError
+from domain.ids import PaymentId
+from domain.lifecycle import OrderStatus
+from domain.schedule import LEASE
+
+
+class Gateway:
+    """The gateway before which it stands, with a way of going wrong: ``get`` hangs, or raises ``trouble``."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.hangs_for: PaymentId | None = None
+        self.hanging = asyncio.Event()
+        self.trouble: dict[PaymentId, Exception] = {}
+
+    async def get(self, payment_id: PaymentId) -> Any:
+        if payment_id == self.hangs_for:
+            self.hanging.set()
+            await asyncio.Event().wait()
+        if payment_id in self.trouble:
+            raise self.trouble[payment_id]
+        return await self._inner.get(payment_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class FullDisk(MemoryStore):
+    """Takes nothing more once ``full``."""
+
+    full = False
+
+    def writing(self) -> MemoryUnit:
+        if self.full:
+            raise StoreUnavailableError("the disk is full")
+        return super().writing()
+
+
+async def test_a_look_that_dies_leaves_its_order_due_when_its_lease_ends(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    placed = await world.place()
+    world.pay(placed)
+    world.pass_time(seconds=40)
+    world.gateway.hangs_for = placed.order.payment_id
+    look = asyncio.create_task(world.look_at_due_orders())
+    await world.gateway.hanging.wait()
+    look.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await look
+    world.gateway.hangs_for = None
+    assert await world.look(seconds=LEASE.total_seconds() - 1) == []
+    assert len(await world.look(seconds=1)) == 1
+    assert (await world.record(placed)).order.status is OrderStatus.COMPLETED
+
+
+async def test_no_more_orders_are_looked_at_together_than_one_process_can_carry(world: Any) -> None:
+    placed = [await world.place(("programme", 1)) for _ in range(20)]
+    looked = await world.look(seconds=40)
+    assert len(looked) == 16
+    looked += await world.look()
+    assert {look.order_id for look in looked} == {each.order.id for each in placed}
+    assert await world.look() == []
+
+
+async def test_what_nobody_foresaw_is_handed_on_and_keeps_no_other_order_from_its_look(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    broken, whole = await world.place(("programme", 1)), await world.place(("programme", 1))
+    world.pay(whole)
+    bug = ZeroDivisionError("what it says may hold what must not be kept")
+    world.gateway.trouble[broken.order.payment_id] = bug
+    looked = {look.order_id: look for look in await world.look(seconds=40)}
+    assert (looked[broken.order.id].failure, looked[broken.order.id].error) == ("ZeroDivisionError", bug)
+    assert (looked[whole.order.id].failure, looked[whole.order.id].error) == (None, None)
+    assert (await world.record(whole)).order.status is OrderStatus.COMPLETED
+    order = (await world.record(broken)).order
+    assert order.failures == 1
+    assert timedelta(seconds=1) < order.look_at - world.now() < timedelta(seconds=3)
+
+
+async def test_looks_that_keep_failing_tell_a_person_why(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    spoilt, broken = await world.place(("programme", 1)), await world.place(("programme", 1))
+    world.gateway.trouble[spoilt.order.payment_id] = GatewayUnavailableError("503 from the gateway")
+    world.gateway.trouble[broken.order.payment_id] = ZeroDivisionError("secret")
+    for _ in range(6):
+        await world.look(minutes=10)
+    said = [(await world.record(placed)).order.attention for placed in (spoilt, broken)]
+    assert said == [
+        "looking has kept failing: 503 from the gateway",
+        "looking has kept failing: ZeroDivisionError",
+    ]
+
+
+@pytest.mark.parametrize("bug", [None, ZeroDivisionError("a bug")])
+async def test_a_failure_that_cannot_even_be_kept_is_handed_on_and_the_first_one_counts(
+    new_world: Any, bug: Exception | None
+) -> None:
+    world = await new_world(Gateway, FullDisk())
+    placed = await world.place()
+    world.gateway.trouble[placed.order.payment_id] = bug or GatewayUnavailableError("503 from the gateway")
+    look = world.gateway.get
+
+    async def then_the_disk_is_full(payment_id: PaymentId) -> Any:
+        world.store.full = True
+        return await look(payment_id)
+
+    world.gateway.get = then_the_disk_is_full
+    (looked,) = await world.look(seconds=40)
+    assert looked.order_id == placed.order.id
+    assert looked.failure == ("ZeroDivisionError" if bug else "503 from the gateway")
+    assert looked.error is bug if bug else isinstance(looked.error, StoreUnavailableError)
+
+
+async def test_one_buyers_slow_look_keeps_no_other_buyer_waiting(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    slow, quick = await world.place(("programme", 1)), await world.place(("programme", 1))
+    world.pay(quick)
+    world.gateway.hangs_for = slow.order.payment_id
+    waiting = asyncio.create_task(world.verify_payment(slow.order.id, slow.token))
+    await world.gateway.hanging.wait()
+    async with asyncio.timeout(5):
+        assert (await world.verify_payment(quick.order.id, quick.token)).status is OrderStatus.COMPLETED
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_no_two_looks_of_one_buyer_are_within_a_second_whoever_else_looks(world: Any) -> None:
+    first, second, third = [await world.place(("programme", 1)) for _ in range(3)]
+
+    async def asks(placed: Any) -> bool:
+        world.faults(Fault(name="gateway_5xx", times=1, match="get"))
+        await world.verify_payment(placed.order.id, placed.token)
+        return bool(world.faults_left() == 0)
+
+    assert await asks(first)
+    world.pass_time(seconds=0.5)
+    assert await asks(second)
+    world.pass_time(seconds=0.5)
+    assert await asks(third)
+    world.pass_time(seconds=0.4)
+    assert not await asks(second)
+    assert await asks(first)
+    world.pass_time(seconds=0.1)
+    assert await asks(second)
+
+
+async def test_a_clock_set_back_keeps_no_buyer_from_looking(world: Any) -> None:
+    placed = await world.place()
+    world.pass_time(minutes=5)
+    await world.verify_payment(placed.order.id, placed.token)
+    world.pass_time(minutes=-2)
+    world.pay(placed)
+    assert (await world.verify_payment(placed.order.id, placed.token)).status is OrderStatus.COMPLETED
+
+
+# --- a look that gives money back ----------------------------------------------------------------------------------
+
+
+async def test_money_the_bank_thinks_about_is_not_looked_at_again_at_once(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed, total=1_000)
+    world.faults(Fault(name="cancel_requested", times=1, seconds=6 * 60 * 60))
+    await world.look(seconds=40)
+    order = (await world.record(placed)).order
+    assert order.owed.minor == 1_000
+    assert order.look_at - world.now() > timedelta(seconds=4)
