@@ -43,6 +43,9 @@ async def _look_once(look_at_due_orders: LookAtDueOrders, idle: float, troubled:
     except StoreUnavailableError as error:
         _log.warning("could not lease due orders", error=str(error))
         return troubled
+    except Exception:  # noqa: BLE001 - the service beside us must not end with what nobody foresaw
+        _log.exception("leasing due orders broke")
+        return troubled
     for look in looked:
         if look.error is not None:
             _log.error("a look broke", order=look.order_id, exc_info=look.error)

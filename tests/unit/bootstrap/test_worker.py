@@ -53,6 +53,11 @@ async def test_it_goes_on_after_failed_looks_broken_looks_and_a_dead_database() 
     await run(look, look.ended)
 
 
+async def test_it_goes_on_after_what_nobody_foresaw_and_so_does_the_service_beside_it() -> None:
+    look = Scripted(ValueError("a row that cannot be read"), [looked()])
+    await run(look, look.ended)
+
+
 async def test_a_look_that_hangs_is_cancelled_soon_after_the_stop() -> None:
     begun = asyncio.Event()
     cancelled = asyncio.Event()
