@@ -15,7 +15,7 @@ import pytest
 
 from domain.errors import RefundNotPossibleError
 from domain.ids import OrderId, PaymentId, ProductId, RefundId
-from domain.lifecycle import CancelReason, OrderStatus
+from domain.lifecycle import CancelReason, OrderStatus, decide
 from domain.money import Money
 from domain.order import Observed, Order, OrderLine, Settlement
 from domain.payment import Payment, PaymentStatus, Shop
@@ -477,6 +477,19 @@ def test_every_cell_says_which_fields_differ_where_it_is_a_mismatch(cell: Cell) 
     named = [entry.data.get("differs") for entry in cancelled if entry.reason is CancelReason.MISMATCH]
     mismatch = cell.order == "PENDING" and cell.gateway in ("PAID", "PARTIAL_CANCELLED") and cell.match != "same"
     assert named == ([[cell.match.removeprefix("no ")]] if mismatch else [])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_decision_says_how_the_order_stands_afterwards_and_where_the_payment_differs(order: str) -> None:
+    for cell in (cell for cell in CELLS if cell.order == order and not impossible(cell)):
+        settlement, now = settled(cell)
+        decision = decide(order_in(cell), payment_in(cell), SHOP, now, give_up=False)
+        assert (decision.status, decision.reason) == (settlement.order.status, settlement.order.reason), cell
+        compared = cell.gateway in ("PAID", "PARTIAL_CANCELLED") and (
+            order == "PENDING" or (order == "COMPLETED" and cell.match not in ("amount", "currency"))
+        )
+        expected = (cell.match.removeprefix("no "),) if compared and cell.match != "same" else ()
+        assert decision.differs == expected, cell
 
 
 def test_nothing_can_be_refunded_while_pending() -> None:

@@ -178,6 +178,18 @@ def test_an_order_costs_the_sum_of_its_lines_and_is_named_for_the_first_of_them(
     ]
 
 
+def test_an_order_of_one_line_bears_its_name_alone() -> None:
+    order = Order.place(
+        order_id=OrderId("a" * 32),
+        payment_id=PaymentId("p" * 32),
+        token_hash="",
+        lines=[OrderLine(product_id=ProductId("r"), name="R석", quantity=2, price=krw(200))],
+        now=T0,
+        expires_at=EXPIRES,
+    ).order
+    assert (order.name, order.price) == ("R석", krw(400))
+
+
 def test_lines_in_two_currencies_are_no_order() -> None:
     line = OrderLine(product_id=ProductId("a"), name="A", quantity=1, price=krw(1))
     with pytest.raises(InvalidMoneyError):
@@ -560,6 +572,7 @@ def test_a_merchants_refund_is_owed_until_the_gateways_record_shows_it() -> None
     life = completed().at(2)
     (refund,) = life.asks_back(300).refunds
     assert (refund.amount, refund.requested_by, refund.status) == (krw(300), "merchant", RefundStatus.REQUESTED)
+    assert (refund.requested_at, refund.settled_at, refund.failure) == (life.now, None, None)
     assert life.standing() == ("COMPLETED", None, 0, 300)
     assert life.order.look_at == life.now
     life.at(3).hears(
@@ -586,7 +599,27 @@ def test_a_merchants_refund_that_fails_is_not_asked_for_again() -> None:
     assert life.standing() == ("COMPLETED", None, 0, 0)
     assert life.rows() == {"r2": ("FAILED", 300)}
     assert life.refunds["r2"].settled_at == life.now
+    assert life.refunds["r2"].failure == "the gateway could not carry it out"
+    assert dict(life.entries[-1].data) == {
+        "refund": "r2",
+        "amount": 300,
+        "currency": "KRW",
+        "reason": "the buyer asked",
+        "failure": "the gateway could not carry it out",
+    }
     assert life.order.look_at is None
+
+
+def test_a_failed_refund_asks_for_a_person_though_another_succeeded_in_the_same_record() -> None:
+    life = completed().at(2)
+    life.asks_back(300)
+    life.asks_back(200)
+    life.at(3).hears(payment(ALL_BACK, at=3, cancelled=500))
+    assert life.standing() == ("CANCELLED", "REFUNDED", 500, 500)
+    ends = (ours("r2", CancellationStatus.FAILED, 300), ours("r3", CancellationStatus.SUCCEEDED, 200))
+    life.at(4).hears(payment(PARTLY, at=4, cancelled=700, cancellations=ends))
+    assert life.rows() == {"r2": ("FAILED", 300), "r3": ("SUCCEEDED", 200), "r5": ("REQUESTED", 300)}
+    assert life.attention() == "a refund failed; it is asked for again"
 
 
 def test_one_failed_refund_does_not_flag_another_that_is_on_its_way() -> None:
@@ -616,7 +649,7 @@ def test_more_than_is_left_or_nothing_cannot_be_asked_back(amount: int) -> None:
     life.asks_back(300)
     life.at(3).hears(payment(PARTLY, at=3, cancelled=100))
     assert life.order.refundable == krw(600)
-    with pytest.raises(RefundNotPossibleError):
+    with pytest.raises(RefundNotPossibleError, match=f"^{amount} KRW was asked back and 600 KRW can be refunded$"):
         life.asks_back(amount)
     life.asks_back(600)
     assert life.standing() == ("COMPLETED", None, 100, 900)
@@ -660,13 +693,21 @@ def test_a_payment_that_vanished_asks_for_a_person_and_moves_nothing() -> None:
     assert life.attention() == "completed, but the gateway says that it knows no such payment"
 
 
+def test_a_payment_that_turns_out_to_be_another_after_all_asks_for_a_person_and_names_the_fields() -> None:
+    life = completed().at(2)
+    life.hears(payment(PAID, at=2, store_id="theirs", channel_type="TEST"))
+    assert life.standing() == ("COMPLETED", None, 0, 0)
+    assert life.attention() == "completed, but the payment differs in store, channel"
+
+
 def test_looks_that_keep_failing_ask_for_a_person_once_and_a_look_that_works_takes_it_back() -> None:
     life = placed()
     for _ in range(5):
         life.fails_to_look()
     assert life.attention() is None
-    life.fails_to_look("time-out")
+    life.at(9).fails_to_look("time-out")
     assert life.attention() == "looking has kept failing: time-out"
+    assert (life.entries[-1].at, dict(life.entries[-1].data)) == (life.now, {"why": life.attention()})
     life.fails_to_look("refused")
     assert life.kinds == ["placed", "attention"]
     life.hears(None)
@@ -740,6 +781,18 @@ def test_the_history_is_numbered_from_one_without_gaps_and_each_entry_tells_the_
         "amount": 300,
         "currency": "KRW",
         "reason": "the buyer asked",
+    }
+
+
+def test_what_the_gateway_says_is_written_down_with_the_sums() -> None:
+    life = placed().at(1)
+    life.hears(payment(PARTLY, cancelled=100))
+    assert dict(life.entries[1].data) == {
+        "status": "PARTIAL_CANCELLED",
+        "total": 1000,
+        "cancelled": 100,
+        "currency": "KRW",
+        "attempt": "attempt-1",
     }
 
 

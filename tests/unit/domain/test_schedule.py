@@ -103,9 +103,10 @@ def test_an_order_that_lives_for_seconds_is_not_looked_at_after_its_time() -> No
     assert placed(lives=s(5)).look_at == T0 + s(5)
 
 
-def test_an_order_whose_money_may_be_moving_is_looked_at_past_its_time() -> None:
+@pytest.mark.parametrize("after", [m(15), h(1)])
+def test_an_order_whose_money_may_be_moving_is_looked_at_from_its_time_on(after: timedelta) -> None:
     moving = payment(PaymentStatus.PAY_PENDING)
-    waits = delays(hear(placed(), moving, T0 + h(1)), moving, T0 + h(1), most=5)
+    waits = delays(hear(placed(), moving, T0 + after), moving, T0 + after, most=5)
     assert seconds(waits) == about(s(30), s(60), s(120), s(240), s(240))
 
 
@@ -188,6 +189,20 @@ def test_owed_money_is_looked_at_now_and_then_ever_less_often_up_to_an_hour() ->
     waits = delays(order, wrong, T0 + s(30), most=13)
     expected = [s(10) * 2**doubled for doubled in range(9)]
     assert seconds(waits) == about(s(0), *expected, h(1), h(1), h(1))
+
+
+def test_a_second_refund_is_looked_at_as_soon_as_the_first_was() -> None:
+    paid = payment(PaymentStatus.PAID)
+    order, now = hear(placed(), paid, T0), T0
+    for again in range(2):
+        order = order.request_refund(
+            Money(100, "KRW"), refund_id=RefundId(f"r{again}"), reason="", requested_by="merchant", now=now
+        ).order
+        waits = delays(order, paid, now, most=6)
+        assert seconds(waits) == about(s(0), s(10), s(20), s(40), s(80), s(160))
+        for wait in waits:
+            now += wait
+            order = hear(order, paid, now)
 
 
 def test_a_refund_that_fails_again_and_again_is_asked_for_ever_less_often() -> None:

@@ -23,13 +23,13 @@ def krw(minor: int) -> Money:
 
 @pytest.mark.parametrize("minor", [-1, 1.0, 0.5, True, "1", None, 10**15 + 1, float("nan")])
 def test_money_is_a_whole_number_of_minor_units_and_never_negative(minor: object) -> None:
-    with pytest.raises(InvalidMoneyError):
+    with pytest.raises(InvalidMoneyError, match=r"is not a whole number of minor units from 0 to 10+$"):
         Money(minor, "KRW")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("currency", ["", "KR", "KRWW", "krw", "KRW\n", " KRW", "CURRENCY_KRW", "ＫＲＷ", "K1W"])
 def test_a_currency_is_three_capital_letters(currency: str) -> None:
-    with pytest.raises(InvalidMoneyError):
+    with pytest.raises(InvalidMoneyError, match="is not a three-letter currency code"):
         Money(1, currency)
 
 
