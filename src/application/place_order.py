@@ -79,9 +79,8 @@ class PlaceOrder:
     async def _place(self, command: PlaceOrderCommand) -> Placed:
         async with self._store.writing() as unit:
             key = command.idempotency_key
-            before = await unit.placements.by_key(_hash(key)) if key is not None else None
-            if before is not None:
-                return await self._replay(unit, before, command)
+            if key is not None and (before := await unit.placements.by_key(_hash(key))) is not None:
+                return await self._replay(unit, before, key, command)
             salt = self._new_id()
             token = _token(salt, key) if key is not None else self._new_id() + self._new_id()
             now = self._clock()
@@ -118,8 +117,7 @@ class PlaceOrder:
             raise OrderNotPlaceableError("these products cost nothing; there is nothing to pay")
         return lines
 
-    async def _replay(self, unit: UnitOfWork, before: PlacedBefore, command: PlaceOrderCommand) -> Placed:
-        key = command.idempotency_key or ""
+    async def _replay(self, unit: UnitOfWork, before: PlacedBefore, key: str, command: PlaceOrderCommand) -> Placed:
         if not hmac.compare_digest(before.fingerprint, _fingerprint(key, command)):
             raise IdempotencyKeyReusedError("this Idempotency-Key placed another order; use a new key for a new order")
         order = await unit.orders.by_id(before.order_id)

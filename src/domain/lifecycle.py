@@ -48,7 +48,7 @@ class Decision:
     differs: tuple[str, ...] = ()
 
 
-def decide(order: Order, payment: Payment | None, shop: Shop, now: datetime, *, give_up: bool = False) -> Decision:
+def decide(order: Order, payment: Payment | None, shop: Shop, now: datetime, *, give_up: bool) -> Decision:
     """What ``order`` becomes, given the gateway's record (None: it knows no such payment).
 
     ``give_up`` says that the buyer wants the order cancelled; it counts only where no money can be on its way.

@@ -72,19 +72,18 @@ async def test_a_webhook_that_left_its_order_open_is_a_duplicate_when_it_comes_a
 async def test_each_webhook_is_kept_with_what_became_of_it_and_when_it_came(overheard_world: Any) -> None:
     world = overheard_world
     placed = await world.place()
-    settled, stored = world.event(placed), world.event(placed)
-    ignored = replace(world.event(placed), understood=False)
-    await world.handle_webhook_event(ignored)
+    ignored, stored, settled = replace(world.event(placed), understood=False), world.event(placed), world.event(placed)
+    outcomes = [await world.handle_webhook_event(ignored)]
     world.faults(Fault(name="gateway_5xx"))
-    await world.handle_webhook_event(stored)
+    outcomes.append(await world.handle_webhook_event(stored))
     world.faults()
-    await world.handle_webhook_event(settled)
+    outcomes.append(await world.handle_webhook_event(settled))
     kept = [asked for name, asked in world.store.heard if name == "add"]
     assert kept == [
-        (ignored, "ignored", world.now()),
-        (stored, "stored", world.now()),
-        (settled, "settled", world.now()),
+        (event, word, world.now()) for event, word in zip((ignored, stored, settled), outcomes, strict=True)
     ]
+    outcomes.append(await world.handle_webhook_event(settled))
+    assert outcomes == ["ignored", "stored", "settled", "duplicate"]
 
 
 async def test_an_order_that_nobody_changed_is_not_read_again_to_settle_it(overheard_world: Any) -> None:
