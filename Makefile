@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHOP := examples/storefront
 PAGE := src/adapters/http/storefront/index.html
 
-.PHONY: demo page test prove check fmt lock
+.PHONY: demo page test prove simulate check fmt lock
 
 demo: $(VENV)/.runtime $(if $(findstring --once,$(ARGS)),,page) ## buy a ticket offline: `make demo`, or `make demo ARGS=--once`
 	$(BIN)/gyeolje demo $(ARGS)
@@ -26,6 +26,9 @@ test: $(VENV)/.dev page ## every test; brings its own PostgreSQL, and needs chro
 
 prove: $(VENV)/.dev page ## only the tests that prove a property, and the table of what they proved
 	$(BIN)/pytest -m proves $(ARGS)
+
+simulate: $(VENV)/.dev ## histories under a seed: `make simulate ARGS="--histories 10000"`, `ARGS="--seed 4711"` for one
+	PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
 
 check: $(VENV)/.dev ## style, types, walls
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

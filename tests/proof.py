@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ _CASES = pytest.StashKey["Cases"]()
 
 @dataclass(slots=True)
 class Cases:
-    """How many cases one test ran, where it is not one, and how many of them violated its property."""
+    """How many cases one test ran, where it is not one, how many violated its property, and what is worth telling."""
 
     run: int = 0
     violated: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class _Row:
     cases: int = 0
     violations: int = 0
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if mark is not None and (call.when == "call" or call.excinfo is not None):
         count = item.stash.get(_CASES, Cases())
         item.user_properties[:] = [p for p in item.user_properties if p[0] != "proves"]
-        item.user_properties.append(("proves", (mark.args[0], count.run or 1, count.violated)))
+        item.user_properties.append(("proves", (mark.args[0], count.run or 1, count.violated, count.notes)))
     return (yield)
 
 
@@ -76,11 +78,12 @@ class _Table:
         proved = dict(report.user_properties).get("proves")
         if not isinstance(proved, tuple | list) or report.skipped or (report.when != "call" and report.passed):
             return
-        name, run, violated = proved
+        name, run, violated, notes = proved
         row = self._rows.setdefault(name, _Row(name))
         row.cases += run if report.when == "call" else 0
         row.violations += violated or int(report.failed)
         row.seconds += report.duration
+        row.notes += notes
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
         rows = sorted(self._rows.values(), key=lambda row: row.property)
@@ -91,5 +94,7 @@ class _Table:
         terminalreporter.line(f"{'property':{width}}  {'cases':>9}  violations")
         for row in rows:
             terminalreporter.line(f"{row.property:{width}}  {row.cases:>9,}  {row.violations:>10,}")
+        for note in (note for row in rows for note in row.notes):
+            terminalreporter.line(f"  {note}")
         if file := config.getoption("--proof"):
             Path(file).write_text(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))

@@ -81,7 +81,7 @@ class MemoryUnit(Unit):
         self._kept = kept
         self._lock = lock
         self._held = False
-        self.tables = kept.draft()
+        self.tables = kept if lock is None else kept.draft()  # who only reads needs no draft
         self.orders = MemoryOrders(self)
         self.refunds = MemoryRefunds(self)
         self.history = MemoryHistory(self)
@@ -147,6 +147,19 @@ class MemoryOrders(Orders):
         """The orders of these payments."""
         tables = self._unit.tables
         return {name: tables.orders[tables.payments[name]] for name in payment_ids if name in tables.payments}
+
+    async def captured_between(
+        self, since: datetime, until: datetime, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50
+    ) -> Sequence[Order]:
+        """Orders of which anything was captured, by when they moved."""
+        matching = [
+            order
+            for order in self._unit.tables.orders.values()
+            if order.captured is not None
+            and since <= order.moved_at <= until
+            and (after is None or (order.moved_at, order.id) > after)
+        ]
+        return sorted(matching, key=lambda order: (order.moved_at, order.id))[:limit]
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to look at, the longest due first."""

@@ -1,0 +1,359 @@
+"""Defects that a payment back end can have, each a small edit of our own source, to see that the judge notices.
+
+``python -m simulation.defects`` plants each in a copy of the source and plays histories until a property breaks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "src"
+TESTS = Path(__file__).parents[1]
+HISTORIES = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """``old``, which stands exactly once in ``file``, becomes ``new``."""
+
+    file: str
+    old: str
+    new: str
+
+    def apply(self, source: Path) -> None:
+        """Make the edit. Raises ValueError where the source has moved on and the defect must be written anew."""
+        path = source / self.file
+        text = path.read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file} holds {text.count(self.old)} times: {self.old}")
+        path.write_text(text.replace(self.old, self.new))
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """After how many histories a defect was noticed (None: never), and which property it broke."""
+
+    after: int | None
+    broken: str = ""
+
+
+class Defect:
+    """One thing done wrong."""
+
+    def __init__(self, name: str, *edits: tuple[str, str, str]) -> None:
+        self.name = name
+        self._edits = [Edit(file, old, new) for file, old, new in edits]
+
+    def play(self, histories: int = HISTORIES) -> Caught:
+        """Plant it in a copy of the source, and play until a property breaks."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "src"
+            shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__", "storefront", "static"))
+            for edit in self._edits:
+                edit.apply(source)
+            asked = ["--histories", str(histories), "--store", "memory", "--jobs", "1", "--until-broken", "--json"]
+            done = subprocess.run(  # noqa: S603 - our own command
+                [sys.executable, "-m", "simulation", *asked],
+                env=os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{TESTS}"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if not done.stdout:
+            raise RuntimeError(f"{self.name}: {done.stderr}")
+        told = json.loads(done.stdout)
+        if not told["broken"]:
+            return Caught(None)
+        return Caught(sum(told["histories"].values()), told["broken"][0][2])
+
+
+_LIFECYCLE = "domain/lifecycle.py"
+_ORDER = "domain/order.py"
+_WEBHOOK = "application/handle_webhook_event.py"
+_LOOK = "application/look_at_due_orders.py"
+_REFUND = "application/refund_order.py"
+_PLACE = "application/place_order.py"
+_GATEWAY = "adapters/portone/fake/gateway.py"
+
+_ASK = "        payment = await self._gateway.get(order.payment_id)\n"
+
+DEFECTS: Sequence[Defect] = (
+    Defect(
+        "the webhook's body is trusted",
+        (
+            _WEBHOOK,
+            "payment = await self._gateway.get(order.payment_id)",
+            "payment = _as_announced(order, event)",
+        ),
+        (
+            _WEBHOOK,
+            "class HandleWebhookEvent:",
+            """\
+def _as_announced(order, event):
+    from domain.money import Money
+    from domain.payment import Payment, PaymentStatus
+
+    said = PaymentStatus.PAID if event.type == "Transaction.Paid" else PaymentStatus.READY
+    return Payment(
+        id=order.payment_id,
+        status=said,
+        said=said.value,
+        total=order.price,
+        cancelled=Money.zero(order.price.currency),
+        store_id=event.store_id,
+        channel_type="LIVE",
+    )
+
+
+class HandleWebhookEvent:""",
+        ),
+    ),
+    Defect(
+        "the amount is not compared",
+        (_LIFECYCLE, '        "amount": (payment.total.minor, order.price.minor),\n', ""),
+    ),
+    Defect(
+        "the currency is not compared",
+        (_LIFECYCLE, '        "currency": (payment.total.currency, order.price.currency),\n', ""),
+    ),
+    Defect(
+        "the channel is not compared",
+        (_LIFECYCLE, '        "channel": (payment.channel_type, shop.channel_type),\n', ""),
+    ),
+    Defect(
+        "the store is not compared",
+        (_LIFECYCLE, '        "store": (payment.store_id, shop.store_id),\n', ""),
+    ),
+    Defect(
+        "an older observation is applied",
+        (_ORDER, "                return theirs < ours\n", "                return False\n"),
+    ),
+    Defect(
+        "late money is kept",
+        (
+            _LIFECYCLE,
+            "return Decision(status=order.status, reason=order.reason, refund_rest=True)",
+            "return _unchanged(order)",
+        ),
+    ),
+    Defect(
+        "cancellations carry no key and no expected rest",
+        (_GATEWAY, "asked, cancel.refund_id))", "asked, None))"),
+        (_GATEWAY, "            expected_left=cancel.left.minor,\n", ""),
+    ),
+    Defect(
+        "a cancellation that timed out counts as failed",
+        (_REFUND, "cancellation = await self._gateway.cancel(", "cancellation = await self._cancelled("),
+        (
+            _REFUND,
+            "    async def _requested(self",
+            """\
+    async def _cancelled(self, cancel):
+        from dataclasses import replace
+
+        from application.errors import GatewayError
+        from domain.payment import Cancellation
+
+        try:
+            return await self._gateway.cancel(cancel)
+        except GatewayError:
+            reason = f"[{cancel.refund_id}]"
+            failed = Cancellation(id="none", status=CancellationStatus.FAILED, amount=cancel.amount, reason=reason)
+            async with self._store.reading() as unit:
+                order = await unit.orders.by_payment(cancel.payment_id)
+            payment = await self._gateway.get(cancel.payment_id)
+            await self._settle(order, replace(payment, cancellations=(failed,)))
+            return failed
+
+    async def _requested(self""",
+        ),
+    ),
+    Defect(
+        "a look that timed out counts as no such payment",
+        (
+            _LOOK,
+            _ASK,
+            """\
+        try:
+            payment = await self._gateway.get(order.payment_id)
+        except GatewayError:
+            payment = None
+""",
+        ),
+    ),
+    Defect(
+        "a webhook is acknowledged before it is stored",
+        (
+            _WEBHOOK,
+            "        settled = await self._settle(order, payment, event=event)\n",
+            """\
+        self._later = asyncio.create_task(self._settle(order, payment, event=event))
+        return WebhookOutcome.SETTLED
+""",
+        ),
+    ),
+    Defect(
+        "a webhook is dropped while the gateway is down",
+        (
+            _WEBHOOK,
+            "            settled = await self._settle.later(order, event=event)\n",
+            "            return WebhookOutcome.STORED\n",
+        ),
+    ),
+    Defect(
+        "money is asked back before the refund is committed",
+        (
+            _LOOK,
+            "        settled = await self._settle(order, payment, on_schedule=True)\n",
+            """\
+        from application.ports import CancelPayment
+
+        if payment is not None and payment.captured and order.status == "CANCELLED" and payment.left:
+            await self._gateway.cancel(
+                CancelPayment(
+                    payment_id=order.payment_id,
+                    store_id=payment.store_id,
+                    refund_id=order.id,
+                    amount=payment.left,
+                    left=payment.left,
+                    reason="late",
+                )
+            )
+        settled = await self._settle(order, payment, on_schedule=True)
+""",
+        ),
+    ),
+    Defect(
+        "nobody looks at due orders",
+        (_LOOK, "            if not await unit.orders.due_count(now):\n", "            if now:\n"),
+    ),
+    Defect(
+        "an order expires without the gateway being asked",
+        (
+            _LOOK,
+            _ASK,
+            """\
+        payment = None
+        if order.status != "PENDING" or self._clock() < order.expires_at:
+            payment = await self._gateway.get(order.payment_id)
+""",
+        ),
+    ),
+    Defect(
+        "a failed attempt ends the order",
+        (
+            _LIFECYCLE,
+            "            if now >= unpaid_until(order, payment):\n",
+            "            if now >= unpaid_until(order, payment) or status is PaymentStatus.FAILED:\n",
+        ),
+    ),
+    Defect(
+        "an order expires while its payment is being approved",
+        (
+            _LIFECYCLE,
+            "        case PaymentStatus.PAY_PENDING | PaymentStatus.UNKNOWN:\n            return _unchanged(order)\n",
+            """\
+        case PaymentStatus.PAY_PENDING | PaymentStatus.UNKNOWN:
+            if now >= order.expires_at:
+                return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.EXPIRED)
+            return _unchanged(order)
+""",
+        ),
+    ),
+    Defect(
+        "a cancellation that is only REQUESTED counts as done",
+        (
+            _ORDER,
+            "if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:",
+            "if cancellation is not None and cancellation.status is not CancellationStatus.FAILED:",
+        ),
+    ),
+    Defect(
+        "whatever is not PAID is refunded, as in the article this began with",
+        (
+            _LIFECYCLE,
+            """\
+    status = payment.status if payment else None
+    match status:
+        case PaymentStatus.PAID | PaymentStatus.PARTIAL_CANCELLED:
+            assert payment is not None  # noqa: S101 - narrowing: a status came from it
+            differs = mismatches(order, payment, shop)
+            if not differs:
+                return _unchanged(order)
+""",
+            """\
+    status = payment.status if payment else None
+    match status:
+        case PaymentStatus.PARTIAL_CANCELLED:
+            return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.REFUNDED, refund_rest=True)
+        case PaymentStatus.PAID:
+            assert payment is not None  # noqa: S101 - narrowing: a status came from it
+            differs = mismatches(order, payment, shop)
+            if not differs:
+                return _unchanged(order)
+""",
+        ),
+    ),
+    Defect(
+        "a cancelled order keeps what it held",
+        (
+            _ORDER,
+            "restock=self.order.status is cancelled and self._before.status is not cancelled,",
+            "restock=False and cancelled is None,",
+        ),
+    ),
+    Defect(
+        "what is already on its way back is asked back again",
+        (_ORDER, "self.captured.less(self.refunded + self.owed)", "self.captured.less(self.refunded)"),
+    ),
+    Defect(
+        "an Idempotency-Key is not looked up",
+        (_PLACE, "before = await unit.placements.by_key(_hash(key)) if key is not None else None", "before = None"),
+        (_PLACE, "                await unit.placements.add(remembered)\n", "                assert remembered\n"),
+    ),
+    Defect(
+        "two who change one order overwrite each other",
+        (
+            "adapters/persistence/memory.py",
+            "        if before is None or before.version != order.version:\n",
+            "        if before is None:\n",
+        ),
+    ),
+    Defect(
+        "a follower is told of the latest change only",
+        (
+            "application/follow_order.py",
+            "                for entry in entries:\n",
+            "                for entry in entries[-1:]:\n",
+        ),
+    ),
+    Defect(
+        "nobody sweeps",
+        ("application/sweep_payments.py", "        if sweep is None:\n", "        if sweep is None or sweep:\n"),
+    ),
+)
+
+
+def main() -> int:
+    """Plant each defect, or those named; 1 where one was not noticed."""
+    wanted = [defect for defect in DEFECTS if not sys.argv[1:] or any(word in defect.name for word in sys.argv[1:])]
+    missed = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for defect, caught in zip(wanted, pool.map(Defect.play, wanted), strict=True):
+            missed += caught.after is None
+            found = f"after {caught.after:>5,}: {caught.broken}" if caught.after else f"NOT in {HISTORIES:,} histories"
+            print(f"{defect.name:70} {found}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
