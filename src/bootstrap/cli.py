@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import rich_click as click
@@ -119,13 +120,28 @@ def migrate() -> None:
 @click.option("--webhook-secret", default=FAKE_WEBHOOK_SECRET, show_default=True, help="What it signs them with.")
 @click.option("--speed", default=60.0, show_default=True, help="How much faster than real its retries' clock runs.")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything that is left to chance.")
-def fake_portone(**options: Any) -> None:
+@click.option(
+    "--scenario",
+    "scenario_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Play this story, then stop: exit code 0 if it went as it should, 1 if not, 2 if the file is none.",
+)
+@click.option("--stay", is_flag=True, help="Keep serving after the story.")
+def fake_portone(scenario_file: Path | None, *, stay: bool, **options: Any) -> None:
     """Run a fake PortOne: its REST API, its signed webhooks, and `/_fake/` to play the buyer and the faults."""
+    from adapters.portone.fake.script import ScenarioError, read_scenario
     from bootstrap.fake import run_fake
 
     if _in_production():
         raise SettingsError(["GYEOLJE_ENV=production: the fake takes no money and does not run there"])
-    _run(run_fake(**options))
+    if stay and scenario_file is None:
+        raise click.UsageError("--stay goes with --scenario")
+    try:
+        scenario = read_scenario(scenario_file) if scenario_file else None
+    except ScenarioError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    sys.exit(_run(run_fake(**options, scenario=scenario, stay=stay)))
 
 
 @gyeolje.command()

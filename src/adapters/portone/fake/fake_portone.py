@@ -85,6 +85,11 @@ class FakePortOne:
         )
         self.windows = Windows(self, self._background)
 
+    @property
+    def store_id(self) -> str:
+        """The store whose account this is."""
+        return self._settings.store_id
+
     def gateway(self, *, api_secret: str | None = None, patience: float = 60.0) -> FakePortOneGateway:
         """A payment gateway in process, with the account's secret or the one given."""
         return FakePortOneGateway(
