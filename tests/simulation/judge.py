@@ -19,7 +19,7 @@ from adapters.portone.fake.ledger import CAPTURED, CancelStatus, Ledger, Payment
 from application.follow_order import OrderEvent
 from application.ports import CancelPayment, Store
 from domain.history import HistoryEntry
-from domain.ids import OrderId, WebhookId
+from domain.ids import OrderId, RefundId, WebhookId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Order
@@ -101,6 +101,7 @@ class Judge:
     _promises: dict[OrderId, _Promise] = field(default_factory=dict)
     _placed_by: dict[str, OrderId] = field(default_factory=dict)
     _acknowledged: set[WebhookId] = field(default_factory=set)
+    _refunds: set[tuple[OrderId, RefundId]] = field(default_factory=set)
 
     def broken(self, which: Property, what: str) -> None:
         """A property does not hold."""
@@ -120,6 +121,11 @@ class Judge:
         if order.id not in self.known:
             self.broken(Property.DURABLE, "an order was shown to its buyer and is not stored")
         self._promises[order.id] = _Promise(price, items)
+
+    def refunding(self, refund: Refund) -> None:
+        """Somebody was told that this refund will be carried out."""
+        self.counts["refunds asked for"] += 1
+        self._refunds.add((refund.order_id, refund.id))
 
     async def committed(self, changed: set[OrderId], heard: Answers) -> None:
         """Somebody committed a change to these orders, having heard these answers."""
@@ -223,6 +229,9 @@ class Judge:
         for webhook_id in sorted(self._acknowledged):
             if not await self._is_kept(webhook_id):
                 self.broken(Property.DURABLE, f"webhook {webhook_id} was answered 200, and is gone")
+        for order_id, refund_id in self._refunds:
+            if refund_id not in [refund.id for refund in self.known[order_id].refunds]:
+                self.broken(Property.DURABLE, f"refund {refund_id} was promised, and is gone")
         await self._judge_stock(stock)
 
     def standing(self) -> dict[OrderId, tuple[object, ...]]:

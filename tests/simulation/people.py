@@ -256,9 +256,13 @@ class Clerk(Person):
         command = RefundOrderCommand(
             order_id=OrderId(order.id), amount=self._some_of(order), reason="sorry", requested_by="clerk"
         )
+        judge = self.world.judge
+
+        async def refund() -> None:
+            judge.refunding(await self.world.ask(lambda process: process.use_cases.refund_order(command)))
+
         asked = f"refunds {command.amount or 'all'} of {self.world.story.called(order.id)}"
-        if await self.trying(asked, lambda: self.world.ask(lambda process: process.use_cases.refund_order(command))):
-            self.world.judge.counts["refunds asked for"] += 1
+        if await self.trying(asked, refund):
             self.tell(asked)
 
     def _cancel_in_console(self, order: Order) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dependency_injector import providers
 
-from application.errors import GatewayUnavailableError, StoreUnavailableError, WebhookRefusedError
+from application.errors import GatewayError, GatewayUnavailableError, StoreUnavailableError, WebhookRefusedError
 from application.follow_order import FollowOrder, Pace
 from application.ports import CancelPayment, PaymentGateway, Store, UnitOfWork
 from bootstrap.container import Container
@@ -150,6 +150,15 @@ class Process:
             for looked in looks:
                 if looked.error is not None and not isinstance(looked.error, StoreUnavailableError):
                     world.judge.broken(Property.FORESEEN, f"a look broke: {looked.error!r}")
+
+    async def sweep(self) -> None:
+        """Sweep now and then, as the worker does."""
+        while True:
+            await asyncio.sleep(600.0 * (0.5 + self.world.lot.random()))
+            with suppress(StoreUnavailableError, GatewayError):
+                await self.use_cases.sweep_payments()
+            if self.world.is_calm:
+                return  # what is left is swept by whoever waits for the end
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -64,6 +64,7 @@ class World:
         self.fake = FakePortOne(account, clock=clock, post=self._deliver)
         self.judge = Judge(store(), self.fake.ledger, FAKE_STORE_ID, self.story)
         self.processes: list[Process] = []
+        self.is_calm = False
         self._started = 0
         self._bell = asyncio.Event()
         self._work: set[asyncio.Task[Any]] = set()
@@ -99,6 +100,7 @@ class World:
         process = Process(self, f"shop-{self._started}")
         self.processes.append(process)
         process.spawn(process.work())
+        process.spawn(process.sweep())
         self.story.tell(process.name, "starts")
         return process
 
@@ -214,6 +216,7 @@ class World:
 
     async def _calm(self) -> None:
         """From now on nothing goes wrong, nobody dies, and every open payment is decided."""
+        self.is_calm = True
         self.trouble = Trouble()
         self.fake.faults.put([])
         for process in self.alive():
