@@ -59,6 +59,15 @@ class Orders(Protocol):
         """The orders of these payments (any texts), by payment id, without those that have none. It holds none."""
         ...
 
+    async def captured_between(
+        self, since: datetime, until: datetime, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50
+    ) -> Sequence[Order]:
+        """The first ``limit`` orders of which anything was captured, by ``(moved_at, id)``, strictly after ``after``.
+
+        Only those that moved from ``since`` to ``until``.
+        """
+        ...
+
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """At most ``limit`` orders with ``look_at`` at or before ``now``, those due longest, each to one caller.
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from application.errors import GatewayError, StoreUnavailableError
+from application.changes import changes_at
+from application.errors import StoreUnavailableError
 from application.ports import Clock, NewId, PaymentGateway, Store
 from application.transact import retrying
 from domain.ids import OrderId
 from domain.order import Order
 from domain.payment import Payment, Shop
-from domain.sweep import Orphan, Sweep, orphan
+from domain.sweep import AHEAD, Orphan, Sweep, orphan
 
 _BATCH = 200
-_AHEAD = timedelta(days=7)  # the gateway's clock may be ahead of ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +94,12 @@ class SweepPayments:
         start = sweep.start(now) if since is None else since
         moves = since is None or sweep.joins(since, now)
         swept = Swept(since=start)
-        changes = self._gateway.changed_since(start, max(start, now) + _AHEAD)
-        failure: GatewayError | None = None
-        try:
-            while failure is None:
-                batch, failure = await _next(changes, self._batch)
-                if not batch:
-                    break
+        async with changes_at(self._gateway, start, max(start, now) + AHEAD, self._batch) as changes:
+            while batch := await changes.next():
                 at = max((p.changed_at for p in batch if p.changed_at is not None), default=None)
                 found = await self._keep(batch, sweep.holder, at if moves else None)
                 if found is None:
-                    return swept  # somebody took over while we were away
+                    break  # somebody took over while we were away
                 swept = replace(
                     swept,
                     at=at or swept.at,
@@ -114,10 +109,6 @@ class SweepPayments:
                     known_orphans=swept.known_orphans + len(found.orphans) - found.new,
                 )
                 progress(SweepProgress(so_far=swept, differing=found.differing, orphans=found.orphans))
-        finally:
-            await _close(changes)
-        if failure is not None:
-            raise failure
         return swept
 
     async def _keep(self, batch: Sequence[Payment], holder: str | None, at: datetime | None) -> _Found | None:
@@ -169,25 +160,6 @@ class _Found:
     differing: Sequence[OrderId]
     orphans: Sequence[Orphan]
     new: int
-
-
-async def _next(changes: AsyncIterator[Payment], most: int) -> tuple[list[Payment], GatewayError | None]:
-    """The next ``most`` payments, fewer at the end; and why the gateway could not go on after them, if so."""
-    batch: list[Payment] = []
-    try:
-        async for payment in changes:
-            batch.append(payment)
-            if len(batch) == most:
-                break
-    except GatewayError as error:
-        return batch, error
-    return batch, None
-
-
-async def _close(changes: AsyncIterator[Payment]) -> None:
-    close = getattr(changes, "aclose", None)
-    if close is not None:
-        await close()
 
 
 def _not_due_yet(orders: Sequence[Order], now: datetime) -> list[Order]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
@@ -31,6 +32,7 @@ class UseCases:
     refund_order: RefundOrder
     look_at_due_orders: LookAtDueOrders
     sweep_payments: SweepPayments
+    audit_payments: AuditPayments
     show_order: ShowOrder
     list_orders: ListOrders
     list_orphans: ListOrphans

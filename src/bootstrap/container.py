@@ -13,6 +13,7 @@ from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
+from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
@@ -105,6 +106,7 @@ class Container(containers.DeclarativeContainer):
         sweep_payments=providers.Singleton(
             SweepPayments, store=store, gateway=gateway, shop=shop, clock=clock, new_id=new_id
         ),
+        audit_payments=providers.Singleton(AuditPayments, store=store, gateway=gateway, shop=shop, clock=clock),
         show_order=providers.Singleton(ShowOrder, store),
         list_orders=providers.Singleton(ListOrders, store),
         list_orphans=providers.Singleton(ListOrphans, store),

@@ -116,6 +116,11 @@ class Order:
             return Money.zero(self.price.currency)
         return self.captured.less(self.refunded + self.owed)
 
+    @property
+    def moved_at(self) -> datetime:
+        """When the gateway last changed its payment, as far as we were told; else when it was placed."""
+        return (self.observed.changed_at if self.observed else None) or self.created_at
+
     def contradicts(self, payment: Payment) -> bool:
         """Whether ``payment`` claims that another sum was captured than the gateway said before."""
         return self.captured is not None and payment.captured not in (None, self.captured)

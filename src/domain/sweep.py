@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OVERLAP = timedelta(minutes=10)  # asked for again each time: the gateway may list a change late
 MARGIN = timedelta(minutes=1)  # how far behind our own clock the point stays, whatever the gateway's clock says
+AHEAD = timedelta(days=7)  # changes dated after our now are asked for too: the gateway's clock may be ahead of ours
 FIRST = timedelta(days=7)  # how far back the first sweep goes
 LEASE = timedelta(minutes=2)  # renewed with each batch, which takes seconds
 

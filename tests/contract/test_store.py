@@ -952,6 +952,31 @@ async def test_asking_for_the_orders_of_payments_holds_none_of_them(new_store: N
             await change(other, order, settled(order))
 
 
+async def test_orders_of_which_anything_was_captured_come_by_when_they_moved(store: Store) -> None:
+    moved = {1: 5, 2: 3, 3: 3, 4: 9, 5: 0, 6: 1}
+    for number, minutes in moved.items():
+        order = await place(store, number, at=NOW - timedelta(days=number))
+        changed_at = NOW + timedelta(minutes=minutes)
+        await change(store, order, settled(order, payment(order, changed_at=changed_at)))
+    untimed = await place(store, 7, at=NOW + timedelta(minutes=2))
+    await change(store, untimed, settled(untimed))
+    unpaid = await place(store, 8, at=NOW + timedelta(minutes=2))
+    await change(store, unpaid, settled(unpaid, payment(unpaid, PaymentStatus.READY)))
+    seen: list[int] = []
+    after = None
+    since, until = NOW + timedelta(minutes=1), NOW + timedelta(minutes=5)
+    while page := await ask(
+        store,
+        lambda unit: unit.orders.captured_between(since, until, after=after, limit=2),  # noqa: B023 - awaited at once
+    ):
+        seen += [int(order.id, 16) for order in page]
+        after = (page[-1].moved_at, page[-1].id)
+
+    assert seen == [6, 7, 2, 3, 1]
+    (last,) = await ask(store, lambda unit: unit.orders.captured_between(until, until))
+    assert last == await read(store, last)
+
+
 def orphan(payment_id: str, **fields: Any) -> Orphan:
     said: dict[str, Any] = {
         "store_id": "store-1",

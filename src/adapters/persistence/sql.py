@@ -177,6 +177,12 @@ _SAVE_ORDER = (
     .where(orders.c.id == bindparam("its_id"), orders.c.version == bindparam("its_version"))
     .values({name: bindparam(name) for name in _SAVED} | {"version": bindparam("its_version") + 1})
 )
+_MOVED_AT = func.coalesce(orders.c.observed_changed_at, orders.c.created_at, type_=Moment)
+_CAPTURED_BETWEEN = (
+    _ORDERS.where(orders.c.captured_minor.is_not(None), _MOVED_AT.between(bindparam("since"), bindparam("until")))
+    .order_by(_MOVED_AT, orders.c.id)
+    .limit(bindparam("most"))
+)
 _DUE = orders.c.look_at <= bindparam("now")
 _COUNT_DUE = select(func.count()).select_from(orders).where(_DUE)
 _FIND_DUE = (
@@ -224,6 +230,16 @@ class SqlOrders(Orders):
         """The orders of these payments."""
         rows = (await self._unit.run(_BY_PAYMENTS, {"keys": list(payment_ids)})).all()
         return {row.payment_id: _order(row) for row in rows}
+
+    async def captured_between(
+        self, since: datetime, until: datetime, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50
+    ) -> Sequence[Order]:
+        """Orders of which anything was captured, by when they moved."""
+        statement = _CAPTURED_BETWEEN
+        if after is not None:
+            statement = statement.where(tuple_(_MOVED_AT, orders.c.id) > _cursor(*after))
+        rows = (await self._unit.run(statement, {"since": since, "until": until, "most": limit})).all()
+        return [_order(row) for row in rows]
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to look at, the longest due first."""

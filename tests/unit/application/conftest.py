@@ -17,6 +17,7 @@ from adapters.portone.fake.clock import FakeClock
 from adapters.portone.fake.faults import Fault
 from adapters.portone.fake.ledger import Purchase
 from adapters.portone.window import PortOneWindow
+from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.look_at_due_orders import LookAtDueOrders, Looked
@@ -76,6 +77,8 @@ class World:
         self.sweep_payments = SweepPayments(
             store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3
         )
+
+        self.audit_payments = AuditPayments(store=self.store, gateway=gateway, shop=shop, clock=self.now, batch=3)
 
     def now(self) -> datetime:
         return self._now

@@ -481,7 +481,7 @@ async def test_a_sweeper_that_lost_its_lease_stops_at_its_next_batch() -> None:
                 taken_over.append(await other())
             yield one
 
-    changes, world.changed_since = world.changed_since, while_another_takes_over  # type: ignore[method-assign]
+    changes, world.changed_since = world.changed_since, while_another_takes_over  # type: ignore[method-assign,assignment]
     swept = await slow()
 
     assert swept is not None

@@ -26,6 +26,7 @@ from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
+from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.errors import GatewayError
 from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
@@ -243,6 +244,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
             clock=_now,
         ),
         sweep_payments=SweepPayments(store=store, gateway=gateway, shop=shop, clock=_now, new_id=_new_id),
+        audit_payments=AuditPayments(store=store, gateway=gateway, shop=shop, clock=_now),
         show_order=ShowOrder(store),
         list_orders=ListOrders(store),
         list_orphans=ListOrphans(store),
