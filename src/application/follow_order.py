@@ -111,7 +111,11 @@ class RedeemTicket:
             order = await unit.orders.by_id(order_id)
         digits, _, stamp = ticket.partition(".")
         expires = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= len("9999999999") else 0
-        if order is None or not hmac.compare_digest(stamp.encode("utf-8", "replace"), _stamp(order, expires).encode()):
+        if (
+            order is None
+            or not hmac.compare_digest(stamp.encode("utf-8", "replace"), _stamp(order, expires).encode())
+            or self._clock().timestamp() > expires
+        ):
             raise OrderNotFoundError("there is no such order, or this ticket is not good for it any more")
         return order
 
