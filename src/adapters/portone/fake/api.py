@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Generic, TypeVar
@@ -32,6 +33,7 @@ from adapters.portone.fake.webhooks import Delivery, Webhooks
 _T = TypeVar("_T")
 _PAGED_MOST = 60_000
 _DEFAULT_WINDOW = timedelta(days=90)
+_EVER = datetime.min.replace(tzinfo=UTC)
 _UNKNOWN_STATUS = "ON_HOLD"
 
 
@@ -130,6 +132,7 @@ class PortOneApi:
         self._clock = clock
         self._background = background
         self._keys = IdempotencyKeys(clock)
+        self._sorted = _Sorted(ledger)
         self._requests: Counter[tuple[str, ...]] = Counter()
 
     def requests(self, operation: str, payment_id: str) -> int:
@@ -202,10 +205,13 @@ class PortOneApi:
         return self._see("get", payment)
 
     def _list(self, listing: Listing) -> Page:
+        first, last = listing.number * listing.size, (listing.number + 1) * listing.size
+        if not self._faults.on() and listing.by_creation is listing.sort_by_request:
+            items, total = self._sorted.page(listing, self._clock.wall(), first, last)
+            return Page([Seen(payment) for payment in items], total)
         read = [p for p in (self._as_read("list", payment) for payment in self._ledger.payments()) if p is not None]
         found = _matching(read, listing, self._clock.wall())
-        page = found[listing.number * listing.size : (listing.number + 1) * listing.size]
-        return Page([self._see("list", payment) for payment in page], len(found))
+        return Page([self._see("list", payment) for payment in found[first:last]], len(found))
 
     def _as_read(self, operation: str, payment: PaymentRecord) -> PaymentRecord | None:
         lag = self._faults.fires("gateway_lag", operation, payment.id)
@@ -299,24 +305,58 @@ def _try(carry_out: Callable[[], _T]) -> _Outcome[_T]:
         return _Outcome(refusal=refusal)
 
 
+class _Sorted:
+    """The payments that match the last filter asked for, in order, until any payment changes.
+
+    Whoever pages through a hundred thousand would else have them sorted anew for each page.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._found: list[PaymentRecord] = []
+        self._moments: list[datetime] = []
+        self._of: tuple[Listing, int] | None = None
+
+    def page(self, listing: Listing, now: datetime, first: int, last: int) -> tuple[list[PaymentRecord], int]:
+        """Those of ``listing`` from the ``first`` on, before the ``last``; and how many there are in all."""
+        payments = self._ledger.payments()
+        always = replace(listing, number=0, size=1, since=_EVER, until=None, newest_first=False)
+        if self._of != (always, self._ledger.changes):
+            self._of = (always, self._ledger.changes)
+            self._found = _matching(payments, always, now)
+            self._moments = [_moment(payment, listing) for payment in self._found]
+        begin = bisect_left(self._moments, _since(listing, now))
+        end = len(self._moments) if listing.until is None else bisect_right(self._moments, listing.until)
+        total = max(0, end - begin)
+        if listing.newest_first:
+            first, last = max(0, total - last), max(0, total - first)
+        page = self._found[begin + first : min(begin + last, end)]
+        return page[::-1] if listing.newest_first else page, total
+
+
 def _matching(payments: list[PaymentRecord], listing: Listing, now: datetime) -> list[PaymentRecord]:
     """What matches, in order. Both ends of the window belong to it; PortOne does not say, and more is safer."""
-
-    def moment(payment: PaymentRecord) -> datetime:
-        return payment.requested_at if listing.by_creation else payment.status_changed_at
 
     def order(payment: PaymentRecord) -> datetime:
         return payment.requested_at if listing.sort_by_request else payment.status_changed_at
 
-    since = listing.since or (listing.until or now) - _DEFAULT_WINDOW
+    since = _since(listing, now)
     wanted = [
         payment
         for payment in payments
-        if since <= moment(payment)
-        and (listing.until is None or moment(payment) <= listing.until)
+        if since <= _moment(payment, listing)
+        and (listing.until is None or _moment(payment, listing) <= listing.until)
         and listing.store_id in (None, payment.purchase.store_id)
         and (listing.statuses is None or payment.status in listing.statuses)
         and listing.is_test in (None, payment.purchase.channel_type == "TEST")
         and listing.currency in (None, payment.purchase.currency)
     ]
     return sorted(wanted, key=order, reverse=listing.newest_first)
+
+
+def _moment(payment: PaymentRecord, listing: Listing) -> datetime:
+    return payment.requested_at if listing.by_creation else payment.status_changed_at
+
+
+def _since(listing: Listing, now: datetime) -> datetime:
+    return listing.since or (listing.until or now) - _DEFAULT_WINDOW

@@ -272,6 +272,8 @@ class Ledger:
         self._due: list[_Due] = []
         self._book = MoneyBook()
         self._last: datetime | None = None
+        self.changes = 0
+        """How often any payment has changed so far."""
 
     # --- reading ---
 
@@ -511,6 +513,7 @@ class Ledger:
 
     def _keep(self, payment: PaymentRecord) -> PaymentRecord:
         self._payments[payment.id] = payment
+        self.changes += 1
         self._heard_of.setdefault(payment.id)
         self._past.setdefault(payment.id, []).append((self._clock.elapsed(), payment))
         self._kept(payment)
