@@ -118,7 +118,7 @@ _UNREADABLE_BYTES = (msgspec.MsgspecError, ValueError, RecursionError, InvalidMo
 def read_payment(body: bytes | msgspec.Raw) -> Payment:
     """One payment record. Raises GatewayUnavailableError."""
     try:
-        return _payment.decode(body).read()
+        return _payment.decode(_utf8(body)).read()
     except _UNREADABLE_BYTES as error:
         raise GatewayUnavailableError("a payment record cannot be read") from error
 
@@ -130,7 +130,7 @@ def read_listed_payments(body: bytes) -> list[Payment]:
     ``said`` UNREADABLE, so that whoever compares it with an order looks at that order by itself.
     """
     try:
-        return [_read_listed(item) for item in _page.decode(body).items]
+        return [_read_listed(item) for item in _page.decode(_utf8(body)).items]
     except _UNREADABLE_BYTES as error:
         raise GatewayUnavailableError("a page of payments cannot be read") from error
 
@@ -154,15 +154,25 @@ def _read_listed(item: msgspec.Raw) -> Payment:
 def read_cancellation(body: bytes, currency: str) -> Cancellation:
     """The cancellation that an accepted cancel answers with. Raises GatewayUnavailableError."""
     try:
-        return _cancelled.decode(body).cancellation.read(currency)
+        return _cancelled.decode(_utf8(body)).cancellation.read(currency)
     except _UNREADABLE_BYTES as error:
         raise GatewayUnavailableError("the answer to a cancel cannot be read") from error
+
+
+def _utf8(body: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+    """``body`` if all of it is UTF-8, else UnicodeDecodeError.
+
+    msgspec does not look at what it skips, and a field whose name is damaged is skipped: it would be absent, and an
+    absent field can send money back.
+    """
+    str(body, "utf-8")
+    return body
 
 
 def refusal_code(body: bytes) -> str | None:
     """PortOne's own word for why it refused; None if this is no error of PortOne's."""
     try:
-        return _refusal.decode(body).type
+        return _refusal.decode(_utf8(body)).type
     except _UNREADABLE_BYTES:
         return None
 
