@@ -127,8 +127,7 @@ class PortOne:
         return record
 
     async def deliveries(self) -> list[Any]:
-        answer = (await self.http.get(f"{self.url}/_fake/deliveries")).json()
-        return list(answer["items"] if isinstance(answer, dict) else answer)
+        return list((await self.http.get(f"{self.url}/_fake/deliveries")).json()["deliveries"])
 
 
 def bearer(placed: Any) -> dict[str, str]:

@@ -178,12 +178,19 @@ STEPS: Mapping[str, tuple[str, ...]] = {
 
 
 class Failure(StrEnum):
-    """What happens at a step. A hang ends when it is released, or when one of the service's own deadlines ends it."""
+    """What happens at a step. A hang ends when it is released, or when one of the service's own deadlines ends it.
+
+    PAUSED is the sleep of the whole process, locks, deadlines and all; the matrix has the other four.
+    """
 
     KILLED = "killed"
     RAISED = "raised"
     CANCELLED = "cancelled"
     HUNG = "hung"
+    PAUSED = "paused"
+
+
+MATRIX = (Failure.KILLED, Failure.RAISED, Failure.CANCELLED, Failure.HUNG)
 
 
 UNIT_SECONDS = 2.0  # the service's own deadlines, shortened so that a hang meets them soon
@@ -280,8 +287,8 @@ class Saboteur:
         return self.armed[0].startswith("webhook") and not self._webhook_is_in
 
     async def _strike(self, failure: Failure) -> None:
-        if failure is Failure.KILLED:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if failure in {Failure.KILLED, Failure.PAUSED}:
+            os.kill(os.getpid(), signal.SIGKILL if failure is Failure.KILLED else signal.SIGSTOP)
         async with self._webhooks:
             self._webhooks.notify_all()
         if failure is Failure.RAISED:

@@ -15,13 +15,15 @@ from typing import Any
 
 import httpx
 from sqlalchemy import bindparam, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.persistence.engine import READS
 from adapters.persistence.sql import SqlStore, create_engine
 from application.read_order import OrderRecord, ShowOrder
+from bootstrap.container import Container
 from bootstrap.operator import record_json
-from bootstrap.settings import FAKE_API_SECRET
+from bootstrap.settings import FAKE_API_SECRET, read_settings
 from domain.ids import OrderId
 
 _CAPTURED = frozenset({"PAID", "PARTIAL_CANCELLED", "CANCELLED"})
@@ -249,11 +251,14 @@ class Bench:
         """Let time pass until every order that is not at rest is due, leased or not; how many there are."""
         its = "" if order_ids is None else " AND id IN :ids"
         statement = text(f"UPDATE orders SET look_at = 0 WHERE look_at IS NOT NULL{its}")  # noqa: S608 - ours
-        async with self._connected(writes=True) as connection:
-            if order_ids is not None:
-                statement = statement.bindparams(bindparam("ids", expanding=True))
-            done = await connection.execute(statement, {} if order_ids is None else {"ids": list(order_ids)})
-            await connection.commit()
+        try:
+            async with self._connected(writes=True) as connection:
+                if order_ids is not None:
+                    statement = statement.bindparams(bindparam("ids", expanding=True))
+                done = await connection.execute(statement, {} if order_ids is None else {"ids": list(order_ids)})
+                await connection.commit()
+        except DBAPIError:  # somebody sleeps with a lock on one of them
+            return 1
         return int(done.rowcount)
 
     async def order_ids(self) -> set[str]:
@@ -293,6 +298,23 @@ class Bench:
                 if (last := found["attempts"][-1])["status"] != 200:
                     wrong.append(f"{found['type']} delivered again was answered {last['status']} {last['error']}")
         return wrong
+
+    async def audit(self) -> list[str]:
+        """What our own audit cannot explain: the judge does not need it, but it must not be behind the judge."""
+        variables = {
+            "GYEOLJE_GATEWAY": "fake",
+            "GYEOLJE_DATABASE_URL": self.database_url,
+            "PORTONE_API_URL": self.fake_url,
+        }
+        container = Container(settings=read_settings(variables))
+        try:
+            audit = await container.use_cases().audit_payments()
+        finally:
+            await container.gateway_client().aclose()
+            await container.engine().dispose()
+        if audit.is_clean and audit.payments:
+            return []
+        return [f"the audit of {audit.payments} payments says {[*map(repr, audit.findings)]}"]
 
     async def _records(self, order_ids: Sequence[str]) -> list[OrderRecord]:
         engine = create_engine(self.database_url)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from e2e.crashes import Arena, every_case, nursery, slice_for_ci, told
+from e2e.crashes import Arena, Case, every_case, nursery, sleeps, slice_for_ci, told
 
 
 @pytest.fixture
@@ -22,7 +22,19 @@ async def arena(new_database: Any, town: Any, tmp_path: Path) -> AsyncIterator[A
 
 @pytest.mark.proves("no money is lost when a process dies, fails, is cancelled or hangs at any step")
 async def test_nothing_is_lost_at_any_step(arena: Arena, cases: Any, *, full: bool) -> None:
-    found = await arena.try_all(every_case() if full else slice_for_ci())
+    await check(arena, every_case() if full else slice_for_ci(), cases)
+
+
+@pytest.mark.proves("no money is lost when a process sleeps through its lease")
+async def test_nothing_is_lost_when_a_process_sleeps_while_others_do_its_work(
+    arena: Arena, cases: Any, *, full: bool
+) -> None:
+    await check(arena, sleeps(full=full), cases)
+
+
+async def check(arena: Arena, chosen: list[Case], cases: Any) -> None:
+    found = await arena.try_all(chosen)
     cases.run += len(found)
     cases.violated += sum(bool(what) for what in found.values())
     assert not any(found.values()), told(found)
+    assert arena.unexplained == []
