@@ -53,7 +53,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--histories", type=int, default=1000, help="how many histories to play (1000)")
     parser.add_argument("--first", type=int, default=0, help="the first one's seed (0)")
     parser.add_argument("--seed", type=int, help="play this one alone, and tell its story")
-    parser.add_argument("--store", choices=("memory", "sqlite", "both"), default="both", help="one in twenty on SQLite")
+    parser.add_argument("--store", choices=("memory", "sqlite", "both"), default="both", help="one in 25 on SQLite")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many processes play (one per core)")
     parser.add_argument("--until-broken", action="store_true", help="stop at the first history that breaks a property")
     parser.add_argument("--json", action="store_true", help="report as JSON")

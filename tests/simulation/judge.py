@@ -16,6 +16,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from adapters.portone.fake.ledger import CAPTURED, CancelStatus, Ledger, PaymentRecord, RefusedError, Status
+from application.audit_payments import Audit
 from application.follow_order import OrderEvent
 from application.ports import CancelPayment, Store
 from domain.history import HistoryEntry
@@ -40,6 +41,7 @@ class Property(StrEnum):
     REST = "every order comes to rest once faults stop"
     FOLLOWED = "every follower sees every change, in order"
     AGAIN = "delivering everything again changes nothing"
+    AUDITED = "the audit explains every captured won"
     STOCK = "what is on hold is held once"
     FORESEEN = "nothing happens that nobody foresaw"
 
@@ -209,8 +211,10 @@ class Judge:
             answer = heard.get(order.payment_id, _NOT_ASKED)
             if answer is _NOT_ASKED or (isinstance(answer, Payment) and answer.status.value in _MAY_BE_MONEY):
                 self.broken(Property.ASKED, f"{name} is {order.reason}, and the gateway had said {answer}")
-            if order.reason is CancelReason.EXPIRED and at < order.expires_at:
-                self.broken(Property.ASKED, f"{name} expired at {at}, {order.expires_at - at} before its time")
+            due = answer.deposit_due if isinstance(answer, Payment) and answer.waits_for_deposit else None
+            until = due or order.expires_at
+            if order.reason is CancelReason.EXPIRED and at < until:
+                self.broken(Property.ASKED, f"{name} expired at {at}, {until - at} before its time")
 
     # --- once all is at rest ---
 
@@ -233,6 +237,13 @@ class Judge:
             if refund_id not in [refund.id for refund in self.known[order_id].refunds]:
                 self.broken(Property.DURABLE, f"refund {refund_id} was promised, and is gone")
         await self._judge_stock(stock)
+
+    def audited(self, audit: Audit) -> None:
+        """Somebody asked for an audit of all that there was."""
+        captured = {currency: balance.captured for currency, balance in self.ledger.totals().items()}
+        found = {currency: balance.captured for currency, balance in audit.balances.items() if balance.captured}
+        if not audit.is_clean or found != captured:
+            self.broken(Property.AUDITED, f"{captured} was captured, and the audit says {audit}")
 
     def standing(self) -> dict[OrderId, tuple[object, ...]]:
         """Where everything stands, to be compared after everything was delivered again."""

@@ -14,7 +14,7 @@ from simulation.sqlite_in_loop import Databases
 from simulation.virtual_time import run
 from simulation.world import Plan, World, memory_store
 
-_ON_SQLITE = 20  # where both stores are wanted, one history in so many is played there
+_ON_SQLITE = 25  # where both stores are wanted, one history in so many is played there
 
 
 @dataclass(slots=True)

@@ -114,7 +114,8 @@ class Process:
         if world.trouble.death and world.lot.random() < world.trouble.death:
             self.die()
             raise asyncio.CancelledError
-        await asyncio.sleep(world.delay())
+        if delay := world.delay():
+            await asyncio.sleep(delay)
         while (left := self.paused_until - world.seconds()) > 0:  # noqa: ASYNC110 - it may be stopped again meanwhile
             await asyncio.sleep(left)
 
@@ -154,7 +155,7 @@ class Process:
     async def sweep(self) -> None:
         """Sweep now and then, as the worker does."""
         while True:
-            await asyncio.sleep(600.0 * (0.5 + self.world.lot.random()))
+            await asyncio.sleep(1800.0 * (0.5 + self.world.lot.random()))
             with suppress(StoreUnavailableError, GatewayError):
                 await self.use_cases.sweep_payments()
             if self.world.is_calm:

@@ -73,10 +73,10 @@ def test_the_histories_are_full_of_trouble(played: Any) -> None:
     assert {
         what: played["counts"].get(what, 0) for what, count in least.items() if played["counts"].get(what, 0) < count
     } == {}
-    assert played["histories"]["sqlite"] * 20 >= played["histories"]["memory"]
+    assert played["histories"]["sqlite"] * 25 >= played["histories"]["memory"]
 
 
-@pytest.mark.parametrize("seed", [20, 61])  # one on SQLite, one in memory
+@pytest.mark.parametrize("seed", [50, 61])  # one on SQLite, one in memory
 def test_a_seed_always_tells_the_same_story(seed: int) -> None:
     first, second = (simulate("--seed", str(seed), PYTHONHASHSEED=hash_seed) for hash_seed in ("1", "2"))
     assert first.stdout == second.stdout

@@ -186,6 +186,7 @@ class World:
         await self.judge.rest(stock=STOCK)
         for buyer in buyers:
             buyer.check_followers()
+        self.judge.audited(await self.ask(lambda process: process.use_cases.audit_payments()))
         await self._again()
 
     async def _open(self) -> None:
