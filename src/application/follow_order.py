@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from application.errors import OrderNotFoundError
+from application.errors import OrderNotFoundError, StoreUnavailableError
 from application.ports import Clock, OrderNotifier, Store
 from application.read_order import ReadOrder
 from domain.history import HistoryEntry
@@ -43,7 +44,8 @@ class FollowOrder:
     """The events of one order; they end when there is nothing left to wait for.
 
     The first event is a snapshot: of now, or of the moment after entry ``after`` if the order has one, and then every
-    later entry follows. None stands for a heartbeat. No database connection is held between two reads.
+    later entry follows. None stands for a heartbeat. No database connection is held between two reads, and a database
+    that is away later on delays.
     """
 
     def __init__(self, store: Store, notifier: OrderNotifier, pace: Pace | None = None) -> None:
@@ -73,7 +75,9 @@ class FollowOrder:
                     yield None
                     beat = now
                 await wakeups.wait(min(self._pace.catch_up, max(0.0, beat + self._pace.heartbeat - now)))
-                order, entries = await self._read(order.id, seq)
+                entries = []
+                with suppress(StoreUnavailableError):  # what is new waits until the database answers again
+                    order, entries = await self._read(order.id, seq)
 
     async def _read(self, order_id: OrderId, after: int) -> tuple[Order, list[HistoryEntry]]:
         """The order, and then its entries: so that these hold at least all that the order knows of."""

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from adapters.notify.in_process import InProcessNotifier
-from application.errors import OrderNotFoundError, TooManyStreamsError
+from application.errors import OrderNotFoundError, StoreUnavailableError, TooManyStreamsError
 from application.follow_order import FollowOrder, IssueTicket, OrderEvent, Pace, RedeemTicket
+from application.ports import Store
 
 QUICK = Pace(heartbeat=0.02, catch_up=0.01, lifetime=5)
 Stream = AsyncGenerator[OrderEvent | None, None]
@@ -82,6 +83,33 @@ async def test_a_lost_ring_delays_and_loses_nothing(world: Any) -> None:
     world.pay(placed)
     await world.webhook(placed)
     assert [kind for _, kind, _ in await rest_of(stream)] == ["payment_observed", "completed"]
+
+
+class Forgetful:
+    """A store that can be away for a while."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.away = False
+
+    def reading(self) -> Any:
+        if self.away:
+            raise StoreUnavailableError("away")
+        return self._store.reading()
+
+
+async def test_a_database_that_is_away_for_a_while_delays_and_ends_no_stream(world: Any) -> None:
+    placed = await world.place()
+    store = Forgetful(world.store)
+    stream = FollowOrder(cast("Store", store), world.notifier, QUICK)(placed.order)
+    await anext(stream)
+    store.away = True
+    world.pay(placed)
+    await world.webhook(placed)
+    async with asyncio.timeout(5):
+        assert [await anext(stream) for _ in range(3)] == [None, None, None]
+    store.away = False
+    assert await rest_of(stream) == [(2, "payment_observed", "PENDING"), (3, "completed", "COMPLETED")]
 
 
 async def test_it_beats_while_nothing_happens(world: Any) -> None:
