@@ -242,6 +242,45 @@ async def test_what_time_cannot_mend_is_not_waited_for(shop: Shop, expects: dict
             await plays(shop, *BOUGHT, step("expect_payment", timeout=1000, **expects))
 
 
+async def test_a_cancellation_that_failed_is_none(shop: Shop) -> None:
+    await shop.order()
+    shop.gives_back = 1
+    await plays(
+        shop,
+        step("await_payment"),
+        step("faults", None, on=[{"name": "cancel_failed"}]),
+        step("pay"),
+        step("await_webhook", type="Transaction.Paid"),
+        step("expect_payment", status="PAID", cancellationsAtMost=0, cancelRequestsAtMost=1),
+    )
+
+
+async def test_a_step_may_have_less_patience_than_the_story(shop: Shop) -> None:
+    async with asyncio.timeout(10):
+        with pytest.raises(StoryFailedError, match="failed: await_payment ticket"):
+            await plays(shop, step("await_payment", timeout=0.05), seconds=1000)
+
+
+async def test_a_webhook_that_is_under_way_was_not_answered_yet(shop: Shop) -> None:
+    await shop.order()
+    account = await fails(
+        shop,
+        step("await_payment"),
+        step("clock", None, speed=0),
+        step("faults", None, on=[{"name": "webhook_delayed", "match": "Transaction.Paid"}]),
+        step("pay"),
+        step("expect_webhooks"),
+    )
+    assert "wanted: Transaction.Paid answered 200; seen: it is still under way" in account
+    assert "Transaction.Paid (waiting): not tried yet" in account
+
+
+async def test_a_webhook_before_the_answer_is_delivered_before_the_next_step(shop: Shop) -> None:
+    await shop.order()
+    await plays(shop, step("await_payment"), step("faults", None, on=[{"name": "webhook_before_answer"}]), step("pay"))
+    assert [bool(delivery.attempts) for delivery in shop.fake.webhooks.deliveries] == [True, True]
+
+
 async def test_what_holds_must_go_on_holding(shop: Shop) -> None:
     await shop.order()
     shop.fake.clock.set(speed=100)

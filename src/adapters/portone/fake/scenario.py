@@ -112,7 +112,6 @@ class Player:
                 )
             case SetClock():
                 self._fake.clock.set(speed=step.speed, advance=step.advance)
-                self._fake.ledger.complete_due()
                 self._fake.live.tell()
             case AwaitWebhook():
                 await self._until(step.timeout, lambda: self._unanswered(step))
