@@ -60,7 +60,7 @@ class Place:
     use_cases: UseCases
     http: httpx.AsyncClient
     shop: str
-    posting: list[str]
+    posting: set[asyncio.Future[None]]
 
     async def place(self) -> Any:
         body = {"items": [{"productId": "vip-1-1", "quantity": 1}]}
@@ -105,8 +105,11 @@ class Place:
         turns = 0
         async with asyncio.timeout(10):
             while turns < 20:
-                turns = 0 if self.posting else turns + 1
+                turns += 1
                 await asyncio.sleep(0)
+                if self.posting:
+                    await asyncio.wait(self.posting)
+                    turns = 0
 
     async def pass_time(self, seconds: float) -> None:
         self.time.at += timedelta(seconds=seconds)
@@ -136,7 +139,7 @@ def payment_of(placed: Any) -> str:
 
 @pytest.fixture
 async def place(new_database: Callable[..., str], serve: Callable[[Any], Any]) -> AsyncIterator[Place]:
-    time, posting, shop = Time(), list[str](), list[str]()
+    time, posting, shop = Time(), set[asyncio.Future[None]](), list[str]()
     settings = FakePortOneSettings(
         api_secret=FAKE_API_SECRET,
         store_id=FAKE_STORE_ID,
@@ -146,11 +149,13 @@ async def place(new_database: Callable[..., str], serve: Callable[[Any], Any]) -
     async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
 
         async def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-            posting.append(url)
+            answered = asyncio.get_running_loop().create_future()
+            posting.add(answered)
             try:
                 answer = await http.post(shop[0] + url, headers=headers, content=body)
             finally:
-                posting.remove(url)
+                posting.discard(answered)
+                answered.set_result(None)
             return Answer(answer.status_code, answer.text)
 
         clock = FakeClock(now=time.now, monotonic=time.seconds)
@@ -170,6 +175,7 @@ async def place(new_database: Callable[..., str], serve: Callable[[Any], Any]) -
             async with service.opened(container), serve(service.application(container)) as url:
                 shop.append(url)
                 yield Place(time, fake, container.use_cases(), http, url, posting)
+                await http.aclose()  # a server that stops waits for open connections
 
 
 # --- stories: each ends with an order about which the rest is left to time ---
