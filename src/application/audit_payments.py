@@ -82,7 +82,7 @@ class AuditPayments:
                 await self._join(batch, books)
                 tell(books.progress)
         await self._check_orders(books)
-        return books.closed()
+        return books.closed(until or now)
 
     async def _join(self, batch: Sequence[Payment], books: _Books) -> None:
         """Hold listed payments against their orders."""
@@ -147,10 +147,10 @@ class _Books:
                 self._findings.append(finding)
             self._counts[finding.kind] += 1
 
-    def closed(self) -> Audit:
+    def closed(self, until: datetime) -> Audit:
         return Audit(
             since=self.since,
-            until=self.until,
+            until=until,
             payments=self.progress.payments,
             balances=dict(sorted(self._balances.items())),
             counts=self._counts,

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import sys
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import rich_click as click
 
+from bootstrap.moments import PastMoment
 from bootstrap.settings import (
     FAKE_API_SECRET,
     FAKE_STORE_ID,
@@ -207,6 +209,46 @@ def list_products(*, as_json: bool) -> None:
     from bootstrap.operator import print_products
 
     _run(print_products(read_settings(), as_json=as_json))
+
+
+@gyeolje.command()
+@click.option("--since", type=PastMoment(), help="Sweep from then on: 2026-01-31T09:00:00+09:00, 7d, 12h.")
+@_JSON
+def sweep(since: datetime | None, *, as_json: bool) -> None:
+    """Ask PortOne what changed, and make due whichever order is not in line with its payment.
+
+    It goes on from where the last sweep got to, and moves no money: the worker looks at what is due.
+    """
+    from bootstrap.reconcile import run_sweep
+
+    _run(run_sweep(read_settings(), since=since, as_json=as_json), least=logging.WARNING)
+
+
+@gyeolje.group()
+def orphans() -> None:
+    """Look at payments that no order is for."""
+
+
+@orphans.command("list")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at the most.")
+@_JSON
+def list_orphans(limit: int, *, as_json: bool) -> None:
+    """List what sweeps have met, the newest first."""
+    from bootstrap.reconcile import print_orphans
+
+    _run(print_orphans(read_settings(), limit=limit, as_json=as_json))
+
+
+@gyeolje.command()
+@click.option("--since", type=PastMoment(), help="Begin then: 2026-01-31, 7d, 12h.  [default: 30d]")
+@click.option("--until", type=PastMoment(), help="End then.  [default: now]")
+@_JSON
+def audit(since: datetime | None, until: datetime | None, *, as_json: bool) -> None:
+    """Say where each captured won of a period is; the exit code is 1 where something is unexplained."""
+    from bootstrap.reconcile import run_audit
+
+    work = run_audit(read_settings(), since=since, until=until, as_json=as_json)
+    sys.exit(0 if _run(work, least=logging.WARNING) else 1)
 
 
 def _in_production() -> bool:

@@ -27,10 +27,10 @@ async def print_orders(settings: Settings, *, status: str | None, attention: boo
         wanted = OrderStatus(status) if status else None
         orders = await ListOrders(store)(status=wanted, attention=attention, limit=limit)
     if as_json:
-        _print_json({"items": [order_json(order) for order in orders]})
+        print_json({"items": [order_json(order) for order in orders]})
         return
     columns = ("id", "status", "reason", "price", "refunded", "placed", "attention")
-    _print_table(columns, (_row(order) for order in orders))
+    print_table(columns, (_row(order) for order in orders))
 
 
 async def print_order(settings: Settings, order_id: str, *, as_json: bool) -> None:
@@ -38,7 +38,7 @@ async def print_order(settings: Settings, order_id: str, *, as_json: bool) -> No
     async with _store(settings) as store:
         record = await ShowOrder(store)(OrderId(order_id))
     if as_json:
-        _print_json(record_json(record))
+        print_json(record_json(record))
         return
     print_record(record)
 
@@ -48,10 +48,10 @@ async def print_products(settings: Settings, *, as_json: bool) -> None:
     async with _store(settings) as store:
         products = await ListProducts(store)()
     if as_json:
-        _print_json({"items": [_product_json(product) for product in products]})
+        print_json({"items": [_product_json(product) for product in products]})
         return
-    rows = ((p.id, p.name, _shown(p.price), "∞" if p.available is None else str(p.available)) for p in products)
-    _print_table(("id", "name", "price", "available"), rows)
+    rows = ((p.id, p.name, shown(p.price), "∞" if p.available is None else str(p.available)) for p in products)
+    print_table(("id", "name", "price", "available"), rows)
 
 
 async def put_product(
@@ -71,15 +71,18 @@ def print_record(record: OrderRecord) -> None:
     for name, value in zip(names, _row(record.order), strict=True):
         if value:
             console.print(f"{name:>9}  {value}")
-    _print_table(
+    print_table(
         ("seq", "kind", "at", "data"),
-        ((str(e.seq), e.kind.value, _time(e.at), json.dumps(dict(e.data), ensure_ascii=False)) for e in record.history),
+        (
+            (str(e.seq), e.kind.value, time_text(e.at), json.dumps(dict(e.data), ensure_ascii=False))
+            for e in record.history
+        ),
     )
     if record.refunds:
-        _print_table(
+        print_table(
             ("refund", "status", "amount", "reason", "asked by", "failure"),
             (
-                (r.id, r.status.value, _shown(r.amount), r.reason, r.requested_by, r.failure or "")
+                (r.id, r.status.value, shown(r.amount), r.reason, r.requested_by, r.failure or "")
                 for r in record.refunds
             ),
         )
@@ -93,23 +96,23 @@ def order_json(order: Order) -> dict[str, object]:
         "name": order.name,
         "status": order.status.value,
         "reason": order.reason.value if order.reason else None,
-        "price": _money_json(order.price),
-        "refunded": _money_json(order.refunded),
+        "price": money_json(order.price),
+        "refunded": money_json(order.refunded),
         "items": [
             {
                 "productId": line.product_id,
                 "name": line.name,
                 "quantity": line.quantity,
-                "price": _money_json(line.price),
+                "price": money_json(line.price),
             }
             for line in order.lines
         ],
-        "createdAt": _time(order.created_at),
-        "expiresAt": _time(order.expires_at),
-        "captured": _money_json(order.captured) if order.captured else None,
-        "owed": _money_json(order.owed),
+        "createdAt": time_text(order.created_at),
+        "expiresAt": time_text(order.expires_at),
+        "captured": money_json(order.captured) if order.captured else None,
+        "owed": money_json(order.owed),
         "attention": order.attention,
-        "lookAt": _time(order.look_at) if order.look_at else None,
+        "lookAt": time_text(order.look_at) if order.look_at else None,
     }
 
 
@@ -118,7 +121,7 @@ def record_json(record: OrderRecord) -> dict[str, object]:
     return {
         "order": order_json(record.order),
         "history": [
-            {"seq": e.seq, "kind": e.kind.value, "at": _time(e.at), "data": dict(e.data)} for e in record.history
+            {"seq": e.seq, "kind": e.kind.value, "at": time_text(e.at), "data": dict(e.data)} for e in record.history
         ],
         "refunds": [_refund_json(refund) for refund in record.refunds],
     }
@@ -139,11 +142,11 @@ def _refund_json(refund: Refund) -> dict[str, object]:
     return {
         "id": refund.id,
         "status": refund.status.value,
-        "amount": _money_json(refund.amount),
+        "amount": money_json(refund.amount),
         "reason": refund.reason,
         "requestedBy": refund.requested_by,
-        "requestedAt": _time(refund.requested_at),
-        "settledAt": _time(refund.settled_at) if refund.settled_at else None,
+        "requestedAt": time_text(refund.requested_at),
+        "settledAt": time_text(refund.settled_at) if refund.settled_at else None,
         "failure": refund.failure,
     }
 
@@ -152,34 +155,39 @@ def _product_json(product: Product) -> dict[str, object]:
     return {
         "id": product.id,
         "name": product.name,
-        "price": _money_json(product.price),
+        "price": money_json(product.price),
         "available": product.available,
     }
 
 
-def _money_json(money: Money) -> dict[str, object]:
+def money_json(money: Money) -> dict[str, object]:
+    """Money as JSON has it."""
     return {"amount": money.minor, "currency": money.currency}
 
 
 def _row(order: Order) -> tuple[str, ...]:
     reason = order.reason.value if order.reason else ""
-    shown = (order.status.value, reason, _shown(order.price), _shown(order.refunded))
-    return (order.id, *shown, _time(order.created_at), order.attention or "")
+    told = (order.status.value, reason, shown(order.price), shown(order.refunded))
+    return (order.id, *told, time_text(order.created_at), order.attention or "")
 
 
-def _shown(money: Money) -> str:
+def shown(money: Money) -> str:
+    """Money as a person reads it."""
     return f"{money.minor:,} {money.currency}"
 
 
-def _time(moment: datetime) -> str:
+def time_text(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _print_json(value: Mapping[str, object]) -> None:
+def print_json(value: Mapping[str, object]) -> None:
+    """Print JSON."""
     print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201 - what was asked for, to standard output
 
 
-def _print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table."""
     table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
         table.add_row(*row)

@@ -16,7 +16,7 @@ from application.errors import StoreUnavailableError
 from bootstrap.container import Container
 from bootstrap.samples import SAMPLE_PRODUCTS
 from bootstrap.serving import Background, Server, run_together
-from bootstrap.worker import work
+from bootstrap.worker import keep_sweeping, work
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -74,18 +74,26 @@ async def serve(
         server = _StreamEndingServer(application(container), [sock], container.notifier().close)
         background = [*also]
         if with_worker:
-            background.append(lambda stop: work(container.use_cases().look_at_due_orders, stop))
+            background += _work_of(container)
         _log.info("serving", gateway=settings.gateway, env=settings.env, worker=with_worker)
         await run_together([server, *beside], background, stopping=stopping)
 
 
 async def work_alone(container: Container) -> None:
-    """Look at due orders until a signal comes."""
+    """Look at due orders, and sweep, until a signal comes."""
     settings = container.settings()
     async with opened(container):
         _log.info("working", gateway=settings.gateway, env=settings.env)
-        look = container.use_cases().look_at_due_orders
-        await run_together([], [lambda stop: work(look, stop)])
+        await run_together([], _work_of(container))
+
+
+def _work_of(container: Container) -> list[Background]:
+    """What a worker does: look at due orders, and sweep, unless that is switched off."""
+    use_cases, every = container.use_cases(), container.settings().sweep_every
+    parts: list[Background] = [lambda stop: work(use_cases.look_at_due_orders, stop)]
+    if every:
+        parts.append(lambda stop: keep_sweeping(use_cases.sweep_payments, stop, every=every))
+    return parts
 
 
 class _StreamEndingServer(Server):

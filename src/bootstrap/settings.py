@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: str = msgspec.field(name="GYEOLJE_ALLOWED_ORIGINS", default="")
     webhook_path: str = msgspec.field(name="GYEOLJE_WEBHOOK_PATH", default="/api/v1/webhooks/portone")
     order_ttl: int = msgspec.field(name="GYEOLJE_ORDER_TTL", default=900)
+    sweep_every: int = msgspec.field(name="GYEOLJE_SWEEP_EVERY", default=600)
     api_secret: Secret = msgspec.field(name="PORTONE_API_SECRET")
     store_id: str = msgspec.field(name="PORTONE_STORE_ID")
     channel_key: str = msgspec.field(name="PORTONE_CHANNEL_KEY")
@@ -196,6 +197,8 @@ def _problems_with_addresses(settings: Settings) -> list[str]:
     problems = []
     if settings.order_ttl < 1:
         problems.append("GYEOLJE_ORDER_TTL must be at least 1 second")
+    if settings.sweep_every < 0:
+        problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
     if not settings.webhook_path.startswith("/") or "{" in settings.webhook_path:
         problems.append("GYEOLJE_WEBHOOK_PATH must be a plain path that begins with /")
     if settings.hints:

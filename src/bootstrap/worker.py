@@ -1,17 +1,21 @@
-"""The worker: looks at due orders for as long as it is let."""
+"""The worker: looks at due orders, and sweeps now and then, for as long as it is let."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
-from application.errors import StoreUnavailableError
+from application.errors import GatewayError, StoreUnavailableError
 from application.look_at_due_orders import LookAtDueOrders
+from application.sweep_payments import SweepPayments
 
 _IDLE = 1.0  # seconds between two questions whether anything is due
 _TROUBLED = 5.0  # seconds after the database could not be asked
+_SOON = 30.0  # seconds before the first sweep: whoever was down has most to find
 _GRACE = 1.5  # seconds that a look may still take once the worker is stopped
 
 _log = structlog.get_logger("gyeolje.worker")
@@ -32,8 +36,48 @@ async def work(
             looking.cancel()
             await asyncio.wait((looking,))
         if not looking.cancelled() and (pause := looking.result()):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pause)
+            await _is_set_within(stopping, pause)
+
+
+async def keep_sweeping(sweep_payments: SweepPayments, stopping: asyncio.Event, *, every: float) -> None:
+    """Sweep about every ``every`` seconds until ``stopping`` is set, never twice at once; the first time, soon.
+
+    A sweep under way is then cancelled, which loses nothing: the next one goes on from there.
+    """
+    pause = min(every, _SOON)
+    while not await _is_set_within(stopping, pause * random.uniform(0.9, 1.1)):  # noqa: S311 - a spread, not a secret
+        sweeping = asyncio.create_task(_sweep_once(sweep_payments))
+        await _either(sweeping, stopping)
+        sweeping.cancel()
+        await asyncio.wait((sweeping,))
+        pause = every
+
+
+async def _sweep_once(sweep_payments: SweepPayments) -> None:
+    try:
+        swept = await sweep_payments()
+    except (GatewayError, StoreUnavailableError) as error:
+        _log.warning("a sweep failed and will be gone on with", error=str(error))
+    except Exception:  # noqa: BLE001 - whatever it was, the next sweep may work
+        _log.exception("a sweep broke")
+    else:
+        if swept is None:
+            _log.info("another process is sweeping")
+            return
+        tell = _log.warning if swept.orphans else _log.info
+        tell(
+            "swept",
+            payments=swept.payments,
+            differing=swept.differing,
+            orphans=swept.orphans,
+            known_orphans=swept.known_orphans,
+        )
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
 
 
 async def _look_once(look_at_due_orders: LookAtDueOrders, idle: float, troubled: float) -> float:
@@ -56,7 +100,7 @@ async def _look_once(look_at_due_orders: LookAtDueOrders, idle: float, troubled:
     return 0.0 if looked else idle
 
 
-async def _either(task: asyncio.Task[float], stopping: asyncio.Event) -> None:
+async def _either(task: asyncio.Task[Any], stopping: asyncio.Event) -> None:
     waiting = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)

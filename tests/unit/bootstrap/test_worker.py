@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
-from application.errors import StoreUnavailableError
+from application.errors import GatewayUnavailableError, StoreUnavailableError
 from application.look_at_due_orders import LookAtDueOrders, Looked
-from bootstrap.worker import work
+from application.sweep_payments import SweepPayments, Swept
+from bootstrap.worker import keep_sweeping, work
 from domain.ids import OrderId
 
 
@@ -73,3 +75,53 @@ async def test_a_look_that_hangs_is_cancelled_soon_after_the_stop() -> None:
 
     await run(hang, begun)
     assert cancelled.is_set()
+
+
+async def sweep_until(sweep: Any, stop_when: asyncio.Event) -> None:
+    stopping = asyncio.Event()
+    sweeping = asyncio.create_task(keep_sweeping(cast("SweepPayments", sweep), stopping, every=0.001))
+    async with asyncio.timeout(5):
+        await stop_when.wait()
+        stopping.set()
+        await sweeping
+
+
+async def test_sweeps_go_on_after_a_failed_one_and_one_that_broke_and_one_that_was_somebody_elses() -> None:
+    swept = Swept(since=datetime(2026, 1, 1, tzinfo=UTC), orphans=1)
+    script: list[Any] = [
+        GatewayUnavailableError("down"),
+        ValueError("unforeseen"),
+        StoreUnavailableError("x"),
+        None,
+        swept,
+    ]
+    ended = asyncio.Event()
+
+    async def sweep() -> Swept | None:
+        if not script:
+            ended.set()
+            return None
+        step = script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return cast("Swept | None", step)
+
+    await sweep_until(sweep, ended)
+    assert not script
+
+
+async def test_no_sweep_begins_before_the_last_one_has_ended_and_one_under_way_is_cancelled_at_the_stop() -> None:
+    begun, times, cancelled = asyncio.Event(), 0, 0
+
+    async def hang() -> None:
+        nonlocal times, cancelled
+        times += 1
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled += 1
+            raise
+
+    await sweep_until(hang, begun)
+    assert (times, cancelled) == (1, 1)
