@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from sqlalchemy import text
 
 from adapters.persistence.sql import create_engine
+
+if TYPE_CHECKING:
+    from proof import Cases
 
 PHONE, EMAIL, NAME = "010-9876-5432", "canary@customer.example", "김카나리아"
 API_SECRET = "canary-api-secret-0123456789"
@@ -17,6 +23,7 @@ KEY = "canary-idempotency-key-31415926"
 ELSEWHERE = "canary-value-in-odd-places"
 
 
+@pytest.mark.proves("Secrets and personal data are found nowhere")
 async def test_what_was_planted_is_found_nowhere(town: Any, database_url: str, a_free_port: int) -> None:
     fake = await town.fake(
         f"http://127.0.0.1:{a_free_port}/api/v1/webhooks/portone",
@@ -82,3 +89,79 @@ async def columns(database_url: str) -> str:
         rows = [row for table in tables for row in (await connection.execute(text(f"SELECT * FROM {table}"))).all()]  # noqa: S608 - constants
     await engine.dispose()
     return repr(rows)
+
+
+PASSWORD = "canary-database-password"
+AWAY = f"postgresql+asyncpg://gyeolje:{PASSWORD}@127.0.0.1:1/gyeolje"
+COMMANDS = [
+    ["serve", "--port", "0"],
+    ["worker"],
+    ["migrate"],
+    ["doctor"],
+    ["doctor", "--json"],
+    ["orders", "list"],
+    ["orders", "show", "0" * 32],
+    ["orphans", "list"],
+    ["products", "list"],
+    ["sweep"],
+    ["audit", "--json"],
+]
+IN_SHORT = [["worker"], ["doctor"], ["sweep"]]
+WRONG = {
+    "nothing": {},
+    "the database is away": {"GYEOLJE_DATABASE_URL": AWAY},
+    "a webhook secret is no base64": {"PORTONE_WEBHOOK_SECRETS": f"{WEBHOOK_SECRET},whsec_{ELSEWHERE}!"},
+    "an API secret with a line break": {"PORTONE_API_SECRET": f"{API_SECRET}\r\nX-Other: {ELSEWHERE}"},
+}
+
+
+@pytest.mark.proves("Secrets and personal data are found nowhere")
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_no_command_shows_a_secret_whatever_is_wrong(
+    town: Any, tmp_path: Path, wrong: str, cases: Cases, *, full: bool
+) -> None:
+    fake = await town.fake("http://127.0.0.1:9/", "--api-secret", "another secret than the service has")
+    database = f"sqlite+aiosqlite:///{tmp_path}/shop.db"
+    secrets = {"PORTONE_API_SECRET": API_SECRET, "PORTONE_WEBHOOK_SECRETS": WEBHOOK_SECRET}
+    variables = town.variables(database, fake) | secrets | WRONG[wrong]
+    lasting = {"serve", "worker"}
+
+    async def said_by(command: list[str]) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *town.gyeolje,
+            *command,
+            cwd=tmp_path,
+            env={"COLUMNS": "400", "PYTHONWARNINGS": "error"} | variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        if command[0] in lasting and wrong != "the database is away" and not wrong.startswith("a webhook"):
+            process_said = b""
+            assert process.stdout is not None
+            async with asyncio.timeout(30):
+                while b"serving" not in process_said and b"working" not in process_said:
+                    line = await process.stdout.readline()
+                    process_said += line
+                    if not line:
+                        break
+            if process.returncode is None:
+                process.terminate()
+            return (process_said + (await process.communicate())[0]).decode()
+        async with asyncio.timeout(60):
+            return (await process.communicate())[0].decode()
+
+    turns = asyncio.Semaphore(2)
+
+    async def in_turn(command: list[str]) -> str:
+        async with turns:
+            return await said_by(command)
+
+    await said_by(["migrate"])
+    commands = COMMANDS if full else IN_SHORT
+    answers = dict(zip(map(" ".join, commands), await asyncio.gather(*map(in_turn, commands)), strict=True))
+    planted = (API_SECRET, WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_"), ELSEWHERE, PASSWORD)
+    for command, said in answers.items():
+        cases.run += 1
+        assert said, command
+        assert "Traceback" not in said, said
+        assert [value for value in planted if value in said] == [], command
