@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -127,11 +128,9 @@ class PlaceOrder:
 
     async def _pre_register(self, order: Order) -> None:
         """A second lock on the sum, not the first: whatever was paid is compared again when it is paid."""
-        try:
+        with suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(_PRE_REGISTER_BUDGET):
                 await self._gateway.pre_register(order.payment_id, order.price)
-        except (TimeoutError, GatewayError):
-            return
 
 
 def _hash(key: str) -> str:

@@ -73,8 +73,8 @@ class CarryOutRefunds:
         self._gateway = gateway
         self._settle = settle
 
-    async def __call__(self, order: Order, payment: Payment) -> Order:
-        """The order once everything that could be carried out was."""
+    async def __call__(self, order: Order, payment: Payment) -> None:
+        """Carry out what ``order`` owes, as far as ``payment``, the gateway's record, has it left."""
         for refund in await self._requested(order):
             if payment.cancellation(refund.id) is not None or refund.amount > payment.left:
                 continue  # the record shows it, or a later look will find it impossible
@@ -90,12 +90,11 @@ class CarryOutRefunds:
             )
             read = await self._gateway.get(order.payment_id)
             if read is None:
-                return order
+                return
             if cancellation.status is CancellationStatus.FAILED:
                 read = read.including(cancellation)
             payment = read
             order = (await self._settle(order, payment, on_schedule=True)).order
-        return order
 
     async def _requested(self, order: Order) -> list[Refund]:
         async with self._store.reading() as unit:

@@ -11,8 +11,10 @@ import pytest
 from adapters.persistence.memory import MemoryStore, MemoryUnit
 from adapters.portone.fake.faults import Fault
 from application.errors import GatewayUnavailableError, StoreUnavailableError
+from application.ports import CancelPayment
 from domain.ids import PaymentId
 from domain.lifecycle import OrderStatus
+from domain.payment import Cancellation
 from domain.schedule import LEASE
 
 
@@ -22,16 +24,26 @@ class Gateway:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self.hangs_for: PaymentId | None = None
-        self.hanging = asyncio.Event()
+        self._hanging = asyncio.Event()
         self.trouble: dict[PaymentId, Exception] = {}
+        self.forgets = self.forgets_after_cancel = False
 
     async def get(self, payment_id: PaymentId) -> Any:
         if payment_id == self.hangs_for:
-            self.hanging.set()
+            self._hanging.set()
             await asyncio.Event().wait()
         if payment_id in self.trouble:
             raise self.trouble[payment_id]
-        return await self._inner.get(payment_id)
+        return None if self.forgets else await self._inner.get(payment_id)
+
+    async def cancel(self, cancel: CancelPayment) -> Cancellation:
+        done: Cancellation = await self._inner.cancel(cancel)
+        self.forgets = self.forgets_after_cancel
+        return done
+
+    async def hanging(self) -> None:
+        async with asyncio.timeout(5):
+            await self._hanging.wait()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -55,7 +67,7 @@ async def test_a_look_that_dies_leaves_its_order_due_when_its_lease_ends(new_wor
     world.pass_time(seconds=40)
     world.gateway.hangs_for = placed.order.payment_id
     look = asyncio.create_task(world.look_at_due_orders())
-    await world.gateway.hanging.wait()
+    await world.gateway.hanging()
     look.cancel()
     with pytest.raises(asyncio.CancelledError):
         await look
@@ -72,6 +84,11 @@ async def test_no_more_orders_are_looked_at_together_than_one_process_can_carry(
     looked += await world.look()
     assert {look.order_id for look in looked} == {each.order.id for each in placed}
     assert await world.look() == []
+
+
+async def test_while_nothing_is_due_nothing_is_asked_of_those_who_write(overheard_world: Any) -> None:
+    assert await overheard_world.look() == []
+    assert [name for name, _ in overheard_world.store.heard] == ["reading"]
 
 
 async def test_what_nobody_foresaw_is_handed_on_and_keeps_no_other_order_from_its_look(new_world: Any) -> None:
@@ -129,7 +146,7 @@ async def test_one_buyers_slow_look_keeps_no_other_buyer_waiting(new_world: Any)
     world.pay(quick)
     world.gateway.hangs_for = slow.order.payment_id
     waiting = asyncio.create_task(world.verify_payment(slow.order.id, slow.token))
-    await world.gateway.hanging.wait()
+    await world.gateway.hanging()
     async with asyncio.timeout(5):
         assert (await world.verify_payment(quick.order.id, quick.token)).status is OrderStatus.COMPLETED
     waiting.cancel()
@@ -167,6 +184,23 @@ async def test_a_clock_set_back_keeps_no_buyer_from_looking(world: Any) -> None:
 
 
 # --- a look that gives money back ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["honest", "cancel_failed"])
+async def test_a_payment_that_vanishes_while_its_money_goes_back_spoils_no_look(new_world: Any, answer: str) -> None:
+    world = await new_world(Gateway)
+    placed = await world.place()
+    world.pay(placed, total=1_000)
+    if answer != "honest":
+        world.faults(Fault(name=answer, times=1))
+    world.gateway.forgets_after_cancel = True
+    for _ in range(2):
+        (looked,) = await world.look(seconds=40)
+        assert looked.failure is None
+        assert (await world.record(placed)).order.owed.minor == 1_000, "the gateway's record is what counts"
+    world.gateway.forgets = world.gateway.forgets_after_cancel = False
+    await world.rest(placed)
+    assert world.net(placed) == 0
 
 
 async def test_money_the_bank_thinks_about_is_not_looked_at_again_at_once(world: Any) -> None:

@@ -67,6 +67,13 @@ async def test_the_same_key_and_request_is_the_same_order_and_token(world: Any) 
     assert await world.available("seat") == 0
 
 
+async def test_another_key_is_another_order(world: Any) -> None:
+    first, second = [await world.place(("programme", 1), key=key) for key in (KEY, KEY[::-1])]
+    assert first.order.id != second.order.id
+    assert not second.replayed
+    assert (await world.place(("programme", 1), key=KEY)).order == first.order
+
+
 async def test_the_payment_window_is_told_the_customer_again_when_the_order_was_placed_before(world: Any) -> None:
     customer = Customer(name="홍길동")
     first, again = [await world.place(key=KEY, customer=customer) for _ in range(2)]

@@ -108,7 +108,7 @@ async def test_news_rings_whoever_follows_the_order_and_nothing_else_does(world:
         assert await bell.wait(0)
         order = (await world.record(placed)).order
         twice = await world.settle(order, None, event=event)
-        assert (twice.duplicate, twice.order) == (True, order)
+        assert (twice.duplicate, twice.order, twice.close_account) == (True, order, False)
         assert not await bell.wait(0), "a duplicate is not news"
         await refund(world, placed, 1)
         assert await bell.wait(0)
