@@ -160,6 +160,7 @@ ODD = {
     "a backslash": (get(b"/assets/..\\..\\app.py"), [404]),
     "no host": (b"GET /health/live HTTP/1.1\r\n\r\n", [200, 400]),
     "two hosts": (get(b"/health/live", b"Host: b"), [200, 400]),
+    "a host that is none": (b"GET /api/v1/products HTTP/1.1\r\nHost: evil.example/path?\r\n\r\n", [200, 400]),
     "two types": (placing(b"Content-Type: text/plain", LENGTH), [415]),
     "a compressed body": (placing(b"Content-Encoding: gzip", b"Content-Length: 4", body=b"\x1f\x8b\x08\x00"), [400]),
     "an absurd length": (placing(b"Content-Length: 999999999999999999"), [413]),
@@ -321,3 +322,29 @@ async def test_a_head_without_an_end_costs_no_memory(server: Server) -> None:
         pass
     writer.close()
     assert sent < 20_000_000
+
+
+@pytest.mark.proves("No hostile request gets a 5xx or an undocumented answer")
+async def test_no_answer_depends_on_who_the_client_says_it_asks_or_is(server: Server, cases: Cases) -> None:
+    placed = await server.shop.place("programme")
+    at = f"/api/v1/orders/{placed['order']['id']}".encode()
+    token = f"Authorization: Bearer {placed['token']}".encode()
+    lies = [
+        b"X-Forwarded-For: 127.0.0.1",
+        b"X-Forwarded-Host: evil.example",
+        b"X-Forwarded-Proto: gopher",
+        b"Forwarded: for=127.0.0.1;host=evil.example;proto=https",
+        b"X-Original-URL: /health/live",
+        b"X-Rewrite-URL: /health/live",
+        b"X-HTTP-Method-Override: DELETE",
+    ]
+    close = b"Connection: close"
+    for path, *headers in [(b"/",), (b"/nope",), (b"/api/v1/products",), (at, token), (at,)]:
+        honest = await server.say(get(path, *headers, close))
+        for lie in lies:
+            cases.run += 1
+            assert await server.say(get(path, *headers, lie, close)) == honest, (path, lie)
+        for host in (b"evil.example", b"127.0.0.1:1", b"a:b@evil.example"):
+            cases.run += 1
+            asked = get(path, *headers, close).replace(b"Host: a", b"Host: " + host)
+            assert await server.say(asked) == honest, (path, host)
