@@ -146,7 +146,8 @@ def damaged(draw: st.DrawFn, whole: Any) -> bytes:
         if not ways:
             break
         likely = [way for way in LIKELY if way in ways]
-        way = draw(st.sampled_from(likely if likely and draw(st.integers(0, 2)) else ways))
+        is_likely: bool = draw(st.integers(0, 2)) > 0
+        way = draw(st.sampled_from(likely if likely and is_likely else ways))
         holder = copy
         for key in way[:-1]:
             holder = holder[key]
