@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHOP := examples/storefront
 PAGE := src/adapters/http/storefront/index.html
 
-.PHONY: demo page test prove simulate check fmt lock
+.PHONY: demo page test prove simulate mutate check fmt lock
 
 demo: $(VENV)/.runtime $(if $(findstring --once,$(ARGS)),,page) ## buy a ticket offline: `make demo`, or `make demo ARGS=--once`
 	$(BIN)/gyeolje demo $(ARGS)
@@ -29,6 +29,11 @@ prove: $(VENV)/.dev page ## only the tests that prove a property, and the table 
 
 simulate: $(VENV)/.dev ## histories under a seed: `make simulate ARGS="--histories 10000"`, `ARGS="--seed 4711"` for one
 	PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
+
+mutate: $(VENV)/.dev ## what the tests of the core do not notice: half an hour or more, see docs/mutants.md; no part of CI
+	nice $(BIN)/mutmut run --max-children 2
+	nice $(BIN)/python benchmarks/mutants.py
+	$(BIN)/python benchmarks/mutants.py --figures
 
 check: $(VENV)/.dev ## style, types, walls
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
