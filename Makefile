@@ -3,6 +3,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# As many tests at once as there are cores, whole files at a time: those of one file share what they are played on.
+AT_ONCE := -n auto --dist loadfile
 SHOP := examples/storefront
 PAGE := src/adapters/http/storefront/index.html
 
@@ -22,10 +24,10 @@ $(PAGE): $(wildcard $(SHOP)/*.* $(SHOP)/src/*)
 	fi
 
 test: $(VENV)/.dev page ## every test; brings its own PostgreSQL, and needs chromium for those in a browser
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(AT_ONCE) $(ARGS)
 
 prove: $(VENV)/.dev page ## only the tests that prove a property, and the table of what they proved
-	$(BIN)/pytest -m proves $(ARGS)
+	$(BIN)/pytest $(AT_ONCE) -m proves $(ARGS)
 
 simulate: $(VENV)/.dev ## histories under a seed: `make simulate ARGS="--histories 10000"`, `ARGS="--seed 4711"` for one
 	PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
