@@ -79,6 +79,7 @@ class _Table:
         if not isinstance(proved, tuple | list) or report.skipped or (report.when != "call" and report.passed):
             return
         name, run, violated, notes = proved
+        name = name[:1].upper() + name[1:]
         row = self._rows.setdefault(name, _Row(name))
         row.cases += run if report.when == "call" else 0
         row.violations += violated or int(report.failed)
