@@ -44,8 +44,8 @@ class FollowOrder:
     """The events of one order; they end when there is nothing left to wait for.
 
     The first event is a snapshot: of now, or of the moment after entry ``after`` if the order has one, and then every
-    later entry follows. None stands for a heartbeat. No database connection is held between two reads, and a database
-    that is away later on delays.
+    later entry follows. None stands for a heartbeat. No database connection is held between two reads. A database
+    that is away after the first event delays, and ends nothing.
     """
 
     def __init__(self, store: Store, notifier: OrderNotifier, pace: Pace | None = None) -> None:
