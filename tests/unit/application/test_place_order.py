@@ -12,7 +12,9 @@ from application.errors import (
     ProductNotFoundError,
     SoldOutError,
 )
+from application.place_order import PlaceOrderCommand
 from application.ports import Customer
+from domain.ids import ProductId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 
@@ -114,6 +116,15 @@ async def test_without_a_key_every_request_is_an_order_with_a_token_of_its_own(w
     assert first.token != second.token
     assert first.order.admits(first.token)
     assert not first.order.admits(second.token)
+
+
+async def test_who_names_neither_key_nor_customer_gets_an_order_of_its_own_and_a_window_without_a_name(
+    world: Any,
+) -> None:
+    command = PlaceOrderCommand(items=((ProductId("programme"), 1),))
+    first, second = await world.place_order(command), await world.place_order(command)
+    assert (first.order.id != second.order.id, second.replayed) == (True, False)
+    assert first.checkout.customer is None
 
 
 async def test_the_customer_reaches_the_payment_window_and_nothing_that_is_kept(world: Any) -> None:
