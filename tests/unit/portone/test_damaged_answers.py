@@ -86,6 +86,8 @@ RECORDS = [
     record(Status.PARTIAL_CANCELLED, DONE),
     record(Status.PARTIAL_CANCELLED, DONE, cancellation(2, 1, CancelStatus.SUCCEEDED)),
     record(Status.CANCELLED, cancellation(1, PRICE, CancelStatus.SUCCEEDED)),
+    {**record(Status.PAID), "status": "PAID_BY_POINTS"},
+    {**record(Status.PAID), "storeId": "store-theirs"},
 ]
 
 # --- what is done to it -------------------------------------------------------------------------------------------
@@ -402,7 +404,7 @@ def test_a_cancel_is_done_refused_or_unknown_whatever_the_answer(cases: Cases, *
             finally:
                 assert len(asked) == 1, "a change is asked for once"
 
-    @examples(4_000 if full else 200)
+    @examples(4_000 if full else 150)
     @given(
         body=damaged(accepted) | damaged(refused) | st.binary(max_size=60),
         status=st.sampled_from([200, 200, 200, 204, 302, 400, 404, 409, 409, 429, 500, 502, 503]),
