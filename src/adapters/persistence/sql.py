@@ -120,12 +120,9 @@ class SqlUnit(Unit):
         """Execute one statement; its errors in the port's words."""
         assert self._connection is not None, "the unit was begun"  # noqa: S101 - narrowing
         try:
-            result = await self._connection.execute(statement, values)
+            return await self._connection.execute(statement, values)
         except (SQLAlchemyError, OSError) as error:
             raise self.failed(_translated(error)) from error
-        if not result.returns_rows and _asks_for_rows(statement):  # PostgreSQL died before it sent them
-            raise self.failed(ConflictError(_LOST))
-        return result
 
     async def _begin(self) -> None:
         if self._turn is not None:
@@ -140,7 +137,7 @@ class SqlUnit(Unit):
         try:
             await self._connection.commit()
         except (SQLAlchemyError, OSError) as error:
-            await self._connection.invalidate()  # SQLite keeps a transaction open whose commit it refused
+            await _discard(self._connection)  # SQLite keeps a transaction open whose commit it refused
             if not isinstance(error, DBAPIError) or error.connection_invalidated:
                 unknown = StoreUnavailableError("the commit was not confirmed; whether it was done is not known")
                 raise self.failed(unknown) from error
@@ -161,6 +158,12 @@ async def _close(connection: AsyncConnection) -> None:
     try:
         await connection.close()
     except (SQLAlchemyError, OSError):
+        await _discard(connection)
+
+
+async def _discard(connection: AsyncConnection) -> None:
+    """Never use what is under ``connection`` again. One whose server died in the midst of its end is closed by then."""
+    if not connection.closed:
         await connection.invalidate()
 
 
@@ -723,13 +726,6 @@ def _json(data: object) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-_LOST = "the connection to the database was lost before anything was committed"
-
-
-def _asks_for_rows(statement: Executable) -> bool:
-    return statement.is_select or bool(getattr(statement, "returning_column_descriptions", ()))
-
-
 _RUN_AGAIN = frozenset({"40001", "40P01", "55P03", "23505"})  # serialization, deadlock, lock time-out, unique
 _SQLITE_RUN_AGAIN = frozenset(
     {"SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}
@@ -742,7 +738,7 @@ def _translated(error: SQLAlchemyError | OSError) -> StoreUnavailableError:
     if not isinstance(error, DBAPIError):
         return StoreUnavailableError(f"the database cannot be reached ({type(error).__name__})")
     if error.connection_invalidated:
-        return ConflictError(_LOST)
+        return ConflictError("the connection to the database was lost before anything was committed")
     cause = error.orig.__cause__ if error.orig is not None else None
     state = getattr(cause, "sqlstate", None)
     if state is not None:
