@@ -28,9 +28,9 @@ from e2e.judge import Bench, violations
 
 PATIENCE = 60.0
 ANSWER_WITHIN = 25.0  # seconds; PortOne waits 30 for our answer
-PROPERTY_RESTARTS = "no money is lost while PostgreSQL restarts"
-PROPERTY_SQLITE = "no money is lost while SQLite is busy, read-only or full"
-PROPERTY_POOL = "no money is lost, and nobody hangs, while no database connection is free"
+PROPERTY_RESTARTS = "No money is lost while PostgreSQL restarts"
+PROPERTY_SQLITE = "No money is lost while SQLite is busy, read-only or full"
+PROPERTY_POOL = "No money is lost, and nobody hangs, while no database connection is free"
 
 
 # --- PostgreSQL restarts -------------------------------------------------------------------------------------------

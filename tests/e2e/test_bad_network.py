@@ -89,7 +89,7 @@ async def judged(bench: Bench, placed: list[Any], proxy: FaultProxy, fake: Any) 
     return found
 
 
-@pytest.mark.proves("no money is lost on a bad network to PortOne")
+@pytest.mark.proves("No money is lost on a bad network to PortOne")
 async def test_a_bad_network_to_the_gateway_loses_nothing(
     ground: tuple[Nursery, Any], new_database: Any, cases: Any, *, full: bool
 ) -> None:
@@ -113,7 +113,7 @@ async def test_a_bad_network_to_the_gateway_loses_nothing(
     assert not found, found
 
 
-@pytest.mark.proves("no money is lost while the gateway refuses our secret")
+@pytest.mark.proves("No money is lost while the gateway refuses our secret")
 async def test_a_gateway_that_refuses_our_secret_changes_nothing_until_it_takes_it_again(
     database_url: str, town: Any, a_free_port: int
 ) -> None:

@@ -20,12 +20,12 @@ async def arena(new_database: Any, town: Any, tmp_path: Path) -> AsyncIterator[A
         yield Arena(born, http, fake.url, new_database)
 
 
-@pytest.mark.proves("no money is lost when a process dies, fails, is cancelled or hangs at any step")
+@pytest.mark.proves("No money is lost when a process dies, fails, is cancelled or hangs at any step")
 async def test_nothing_is_lost_at_any_step(arena: Arena, cases: Any, *, full: bool) -> None:
     await check(arena, every_case() if full else slice_for_ci(), cases)
 
 
-@pytest.mark.proves("no money is lost when a process sleeps through its lease")
+@pytest.mark.proves("No money is lost when a process sleeps through its lease")
 async def test_nothing_is_lost_when_a_process_sleeps_while_others_do_its_work(
     arena: Arena, cases: Any, *, full: bool
 ) -> None:

@@ -36,7 +36,7 @@ def signed(payment_id: str) -> tuple[dict[str, str], bytes]:
     return headers, body
 
 
-@pytest.mark.proves("everybody at one order at once makes one transition and one refund")
+@pytest.mark.proves("Everybody at one order at once makes one transition and one refund")
 @pytest.mark.parametrize("tampered", [False, True])
 async def test_a_hundred_webhooks_twenty_returns_and_five_workers_make_one_transition(
     town: Any, database_url: str, a_free_port: int, another_free_port: int, *, tampered: bool
