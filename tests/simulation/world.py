@@ -253,7 +253,7 @@ class World:
 
     async def _sweep(self) -> None:
         """Find what nobody was told of."""
-        while await self.ask(lambda process: process.use_cases.sweep_payments()) is None:
+        while await self.ask(lambda process: process.use_cases.sweep_payments()) is None:  # noqa: ASYNC110
             await asyncio.sleep(60.0)  # whoever swept last may have died of it, and holds its turn for a while
 
     async def _again(self) -> None:
