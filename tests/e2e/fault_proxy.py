@@ -65,7 +65,9 @@ class FaultProxy:
                     if self.spoilt < self.times and self.matched(request.partition(b"\r\n")[0]):
                         self.spoilt += 1
                         await self._spoil(writer, answer)
-                        return
+                        if writer.is_closing():
+                            return
+                        continue
                     writer.write(answer)
                     await writer.drain()
         finally:
@@ -87,8 +89,6 @@ class FaultProxy:
                 await asyncio.sleep(self.seconds)
                 writer.write(answer)
                 await writer.drain()
-                writer.close()
-                await writer.wait_closed()
             case Toxic.RESET:
                 _reset(writer)
             case Toxic.TRUNCATION:
