@@ -253,7 +253,9 @@ class World:
 
     async def _sweep(self) -> None:
         """Find what nobody was told of."""
-        while await self.ask(lambda process: process.use_cases.sweep_payments()) is None:  # noqa: ASYNC110
+        for _ in range(5):
+            if await self.ask(lambda process: process.use_cases.sweep_payments()) is not None:
+                return
             await asyncio.sleep(60.0)  # whoever swept last may have died of it, and holds its turn for a while
 
     async def _again(self) -> None:
