@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
-from application.errors import OrderNotFoundError
-from application.ports import CancelPayment, Clock, NewId, OrderNotifier, PaymentGateway, Store
+from application.errors import IdempotencyKeyReusedError, OrderNotFoundError
+from application.ports import CancelPayment, Clock, OrderNotifier, PaymentGateway, Store
 from application.settle_order import SettleOrder
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
@@ -17,40 +18,50 @@ from domain.refund import Refund, RefundStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundOrderCommand:
-    """``amount`` None asks all that is left back. ``requested_by`` names whoever asked, for the record."""
+    """``amount`` None asks all that is left back. ``requested_by`` names whoever asked, for the record.
+
+    ``idempotency_key`` is the caller's name for this one intent: whoever got no answer asks again with the same key.
+    """
 
     order_id: OrderId
     amount: Money | None
     reason: str
     requested_by: str
+    idempotency_key: str
 
 
 class RefundOrder:
     """Decide to give money of a COMPLETED order back. It is owed from the commit on, and carried out at the next look.
 
-    Raises OrderNotFoundError, and RefundNotPossibleError where less than that is left.
+    Asked again with one order's Idempotency-Key, it answers with the refund of the first time, however that stands by
+    then. Raises OrderNotFoundError, RefundNotPossibleError where less than that is left, and
+    IdempotencyKeyReusedError where the key asked another sum back.
     """
 
-    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock, new_id: NewId) -> None:
+    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock) -> None:
         self._store = store
         self._notifier = notifier
         self._clock = clock
-        self._new_id = new_id
 
     async def __call__(self, command: RefundOrderCommand) -> Refund:
-        """The refund, REQUESTED."""
+        """The refund; REQUESTED, if it is new."""
         refund = await retrying(lambda: self._request(command))
         await self._notifier.publish(command.order_id)
         return refund
 
     async def _request(self, command: RefundOrderCommand) -> Refund:
+        refund_id = _refund_id(command)
         async with self._store.reading() as unit:
             order = await unit.orders.by_id(command.order_id)
-        if order is None:
-            raise OrderNotFoundError(f"there is no order {command.order_id!r}")
+            if order is None:
+                raise OrderNotFoundError(f"there is no order {command.order_id!r}")
+            refunds = await unit.refunds.of_order(order.id)
+        for refund in refunds:
+            if refund.id == refund_id:
+                return _again(refund, command)
         settlement = order.request_refund(
             command.amount,
-            refund_id=RefundId(self._new_id()),
+            refund_id=refund_id,
             reason=command.reason,
             requested_by=command.requested_by,
             now=self._clock(),
@@ -59,6 +70,19 @@ class RefundOrder:
             await record(unit, order, settlement)
             await unit.commit()
         return settlement.refunds[0]
+
+
+def _refund_id(command: RefundOrderCommand) -> RefundId:
+    """One name for one intent, of which 128 bits are as many as any id of ours has."""
+    return RefundId(hashlib.sha256(f"refund {command.order_id} {command.idempotency_key}".encode()).hexdigest()[:32])
+
+
+def _again(refund: Refund, command: RefundOrderCommand) -> Refund:
+    if command.amount not in (None, refund.amount):
+        raise IdempotencyKeyReusedError(
+            f"this Idempotency-Key asked {refund.amount} back; use a new key for a new refund"
+        )
+    return refund
 
 
 class CarryOutRefunds:

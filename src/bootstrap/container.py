@@ -94,7 +94,7 @@ class Container(containers.DeclarativeContainer):
         redeem_ticket=providers.Singleton(RedeemTicket, store, clock),
         list_products=providers.Singleton(ListProducts, store),
         handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, settle, clock),
-        refund_order=providers.Singleton(RefundOrder, store, notifier, clock, new_id),
+        refund_order=providers.Singleton(RefundOrder, store, notifier, clock),
         look_at_due_orders=providers.Singleton(
             LookAtDueOrders,
             store=store,

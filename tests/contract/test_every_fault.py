@@ -89,9 +89,14 @@ class Place:
 
     async def refund(self, placed: Any, amount: int) -> None:
         order_id = OrderId(placed["order"]["id"])
-        await self.use_cases.refund_order(
-            RefundOrderCommand(order_id=order_id, amount=Money(amount, "KRW"), reason="a gift", requested_by="clerk")
+        command = RefundOrderCommand(
+            order_id=order_id,
+            amount=Money(amount, "KRW"),
+            reason="a gift",
+            requested_by="clerk",
+            idempotency_key=f"gift of {amount}",
         )
+        await self.use_cases.refund_order(command)
 
     async def record(self, placed: Any) -> OrderRecord:
         return await self.use_cases.show_order(OrderId(placed["order"]["id"]))

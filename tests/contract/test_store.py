@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import pytest
 
+from adapters.notify.in_process import InProcessNotifier
 from application.errors import ConflictError, ProductNotFoundError, SoldOutError, StoreUnavailableError
 from application.ports import PlacedBefore, Store, UnitOfWork
+from application.refund_order import RefundOrder, RefundOrderCommand
 from application.transact import record
 from domain.catalog import Product
 from domain.history import HistoryEntry, HistoryKind
@@ -634,6 +636,24 @@ async def test_two_full_refunds_asked_for_at_once_are_one(new_store: NewStore) -
 
     assert sorted(await asyncio.gather(refund(stores[0], "a"), refund(stores[1], "b"))) == [False, True]
     assert len(await ask(stores[0], lambda unit: unit.refunds.of_order(order.id))) == 1
+
+
+@pytest.mark.parametrize("amount", [None, Money(1, "KRW")])
+async def test_a_refund_asked_for_ten_times_at_once_with_one_key_is_one(
+    new_store: NewStore, amount: Money | None
+) -> None:
+    stores = [new_store(), new_store()]
+    order = await place(stores[0])
+    order = await change(stores[0], order, settled(order))
+    command = RefundOrderCommand(
+        order_id=order.id, amount=amount, reason="", requested_by="operator", idempotency_key="once"
+    )
+    ask_back = [RefundOrder(store, InProcessNotifier(), lambda: NOW) for store in stores]
+
+    refunds = await asyncio.gather(*(ask_back[n % 2](command) for n in range(10)))
+
+    assert await ask(stores[0], lambda unit: unit.refunds.of_order(order.id)) == refunds[:1]
+    assert refunds == refunds[:1] * 10
 
 
 # --- history ----------------------------------------------------------------------------------------------------

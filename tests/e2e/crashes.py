@@ -253,8 +253,6 @@ class Trial:
             await service.tell("work")
             await self._until(lambda: service.tell("state"), lambda state: bool(state["over"]))
             await _over(acting)
-            if self.case.flow == "refund":
-                await self._refund_if_there_is_none(healthy)
         await self._rest()
         found = await self._verdict(healthy)
         if self.case.failure is not Failure.KILLED:
@@ -272,8 +270,8 @@ class Trial:
             await self._until(self._deliveries, lambda deliveries: all(d["state"] == "succeeded" for d in deliveries))
         await service.tell("arm", flow=flow, step=self.case.step, failure=self.case.failure)
         if flow == "look":
-            for _ in range(2):
-                await service.tell("refund", order=self.placed["order"]["id"], amount=PART)
+            for key in ("first", "second"):
+                await self._refund(service, key)
 
     async def _act(self, service: Service) -> None:
         """The flow, which may end without an answer."""
@@ -282,8 +280,7 @@ class Trial:
                 case "place":
                     await self._post_order(service)
                 case "refund":
-                    said = {"order": self.placed["order"]["id"], "amount": PART}
-                    await self.http.post(f"{service.url}/_crash/refund", json=said)
+                    await self._refund(service)
                 case "look":
                     await service.tell("work")
                 case _:
@@ -314,13 +311,14 @@ class Trial:
             assert again["order"]["id"] == self.placed["order"]["id"], "one Idempotency-Key placed two orders"
             assert again["token"] == self.placed["token"], "one Idempotency-Key has two tokens"
             await self._pay()
-        if self.case.flow == "refund" and not self._sleeps:  # whose answer is still to come
-            await self._refund_if_there_is_none(service)
+        if self.case.flow == "refund":
+            await self._refund(service)
+            await self._refund(service)
         await self._rest()
 
-    async def _refund_if_there_is_none(self, service: Service) -> None:
-        if not (await self._evidence()).orders[0].record["refunds"]:
-            await service.tell("refund", order=self.placed["order"]["id"], amount=PART)
+    async def _refund(self, service: Service, key: str = "first") -> None:
+        said = {"order": self.placed["order"]["id"], "amount": PART, "key": key}
+        await self.http.post(f"{service.url}/_crash/refund", json=said)
 
     async def _verdict(self, service: Service) -> list[str]:
         evidence = await self._evidence(service)

@@ -115,6 +115,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
     "refund": (
         "arrived",
         "order read",
+        "refunds read",
         "unit begun",
         "history appended",
         "order saved",
@@ -478,6 +479,7 @@ class _Front:
             amount=Money(said["amount"], "KRW"),
             reason="asked",
             requested_by="operator",
+            idempotency_key=said["key"],
         )
         async with self._saboteur.flow("refund"):
             await self._saboteur.passed("arrived")

@@ -69,6 +69,11 @@ async def place(service: Service) -> Any:
 
 async def judged(bench: Bench, placed: list[Any], proxy: FaultProxy, fake: Any) -> list[str]:
     await rest(bench)
+    payments = {one["checkout"]["paymentId"] for one in placed}
+    async with asyncio.timeout(PATIENCE):
+        while any(d["payment"] in payments and d["state"] == "waiting" for d in await fake.deliveries()):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    await rest(bench)  # a webhook that came at last may have made one due
     evidence = await bench.evidence(intended=2, stock={"standing": 500})
     found = violations(evidence) + await bench.audit()
     status = {order.record["order"]["id"]: order.record["order"]["status"] for order in evidence.orders}
@@ -77,11 +82,6 @@ async def judged(bench: Bench, placed: list[Any], proxy: FaultProxy, fake: Any) 
         found.append(f"the orders became {said}")
     if not proxy.spoilt:
         found.append("nothing was spoilt")
-    payments = {one["checkout"]["paymentId"] for one in placed}
-    async with asyncio.timeout(PATIENCE):
-        while any(d["payment"] in payments and d["state"] == "waiting" for d in await fake.deliveries()):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    await rest(bench)
     before = await bench.everything(status)
     found += await bench.deliver_again(payments)
     await rest(bench)

@@ -316,8 +316,16 @@ class HandleWebhookEvent:""",
         (_ORDER, "self.captured.less(self.refunded + self.owed)", "self.captured.less(self.refunded)"),
     ),
     Defect(
+        "a refund that is asked for again is another one",
+        (
+            _REFUND,
+            "        refund_id = _refund_id(command)\n",
+            "        refund_id = RefundId(hashlib.sha256(f'{command} {self._clock()}'.encode()).hexdigest()[:32])\n",
+        ),
+    ),
+    Defect(
         "an Idempotency-Key is not looked up",
-        (_PLACE, "before = await unit.placements.by_key(_hash(key)) if key is not None else None", "before = None"),
+        (_PLACE, "(before := await unit.placements.by_key(_hash(key))) is not None", "(before := None)"),
         (_PLACE, "                await unit.placements.add(remembered)\n", "                assert remembered\n"),
     ),
     Defect(

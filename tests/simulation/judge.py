@@ -19,6 +19,7 @@ from adapters.portone.fake.ledger import CAPTURED, CancelStatus, Ledger, Payment
 from application.audit_payments import Audit
 from application.follow_order import OrderEvent
 from application.ports import CancelPayment, Store
+from application.refund_order import RefundOrderCommand
 from domain.history import HistoryEntry
 from domain.ids import OrderId, RefundId, WebhookId
 from domain.lifecycle import CancelReason, OrderStatus
@@ -104,6 +105,8 @@ class Judge:
     _placed_by: dict[str, OrderId] = field(default_factory=dict)
     _acknowledged: set[WebhookId] = field(default_factory=set)
     _refunds: set[tuple[OrderId, RefundId]] = field(default_factory=set)
+    _intents: dict[OrderId, set[str]] = field(default_factory=dict)
+    _answered: dict[str, RefundId] = field(default_factory=dict)
 
     def broken(self, which: Property, what: str) -> None:
         """A property does not hold."""
@@ -124,10 +127,16 @@ class Judge:
             self.broken(Property.DURABLE, "an order was shown to its buyer and is not stored")
         self._promises[order.id] = _Promise(price, items)
 
-    def refunding(self, refund: Refund) -> None:
+    def asking_back(self, command: RefundOrderCommand) -> None:
+        """Somebody asks for a refund, for the first time or again."""
+        self._intents.setdefault(command.order_id, set()).add(command.idempotency_key)
+
+    def refunding(self, command: RefundOrderCommand, refund: Refund) -> None:
         """Somebody was told that this refund will be carried out."""
         self.counts["refunds asked for"] += 1
         self._refunds.add((refund.order_id, refund.id))
+        if self._answered.setdefault(command.idempotency_key, refund.id) != refund.id:
+            self.broken(Property.ONCE, f"one Idempotency-Key made two refunds of {self.story.called(refund.order_id)}")
 
     async def committed(self, changed: set[OrderId], heard: Answers) -> None:
         """Somebody committed a change to these orders, having heard these answers."""
@@ -276,6 +285,9 @@ class Judge:
                 refund.status is RefundStatus.SUCCEEDED
             ):
                 self.broken(Property.ONCE, f"refund {refund.id} {refund.status}, done {ours[refund.id]} times")
+        asked = [refund for refund in kept.refunds if refund.requested_by != "gyeolje"]
+        if len(asked) > len(self._intents.get(order.id, ())):
+            self.broken(Property.ONCE, f"{name} has {len(asked)} refunds for {len(self._intents[order.id])} intents")
         if set(ours) - {refund.id for refund in kept.refunds}:
             self.broken(Property.ONCE, f"{name} has cancellations that no refund asked for")
         if any(refund.requested_by == "gyeolje" for refund in kept.refunds) and any(

@@ -254,16 +254,25 @@ class Clerk(Person):
 
     async def _refund(self, order: Order) -> None:
         command = RefundOrderCommand(
-            order_id=OrderId(order.id), amount=self._some_of(order), reason="sorry", requested_by="clerk"
+            order_id=OrderId(order.id),
+            amount=self._some_of(order),
+            reason="sorry",
+            requested_by="clerk",
+            idempotency_key=self.world.new_id(),
         )
         judge = self.world.judge
 
         async def refund() -> None:
-            judge.refunding(await self.world.ask(lambda process: process.use_cases.refund_order(command)))
+            judge.asking_back(command)
+            refund = await self.world.ask(lambda process: process.use_cases.refund_order(command))
+            judge.refunding(command, refund)
 
         asked = f"refunds {command.amount or 'all'} of {self.world.story.called(order.id)}"
-        if await self.trying(asked, refund):
-            self.tell(asked)
+        for _ in range(3):  # whoever hears nothing, or that something is wrong, asks again
+            if await self.trying(asked, refund):
+                self.tell(asked)
+                return
+            await asyncio.sleep(self.world.lot.random() * 30.0)
 
     def _cancel_in_console(self, order: Order) -> None:
         some = self._some_of(order)

@@ -66,7 +66,7 @@ class World:
         self.verify_payment = VerifyPayment(self.read_order, gateway, settle, self.now)
         self.cancel_order = CancelOrder(self.read_order, gateway, settle)
         self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, settle, self.now, budget=0.05)
-        self.refund_order = RefundOrder(self.store, self.notifier, self.now, self.new_id)
+        self.refund_order = RefundOrder(self.store, self.notifier, self.now)
         self.look_at_due_orders = LookAtDueOrders(
             store=self.store,
             gateway=gateway,

@@ -94,9 +94,10 @@ async def test_money_that_went_back_is_refunded_in_part_or_in_whole(world: Any) 
 
 async def test_a_refund_that_was_asked_for_is_owed_until_it_is_done(world: Any) -> None:
     placed = await completed(world)
-    await world.refund_order(
-        RefundOrderCommand(order_id=placed.order.id, amount=Money(3_000, "KRW"), reason="", requested_by="me")
+    command = RefundOrderCommand(
+        order_id=placed.order.id, amount=Money(3_000, "KRW"), reason="", requested_by="me", idempotency_key="1"
     )
+    await world.refund_order(command)
     assert await won(world) == Balance(captured=PRICE, completed=17_000, owed=3_000)
 
     await world.look()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from adapters.portone.fake.faults import Fault
-from application.errors import GatewayUnavailableError, OrderNotFoundError
+from application.errors import GatewayUnavailableError, IdempotencyKeyReusedError, OrderNotFoundError
 from application.handle_webhook_event import WebhookOutcome
 from application.refund_order import RefundOrderCommand
 from domain.errors import OrderNotCancellableError, RefundNotPossibleError
@@ -480,10 +480,67 @@ async def completed(world: Any) -> Any:
     return placed
 
 
-async def refund(world: Any, placed: Any, minor: int | None) -> Any:
-    amount = None if minor is None else Money(minor, "KRW")
-    command = RefundOrderCommand(order_id=placed.order.id, amount=amount, reason="asked", requested_by="merchant:1")
+async def refund(world: Any, placed: Any, minor: int | None, key: str | None = None) -> Any:
+    command = RefundOrderCommand(
+        order_id=placed.order.id,
+        amount=None if minor is None else Money(minor, "KRW"),
+        reason="asked",
+        requested_by="merchant:1",
+        idempotency_key=key or world.new_id(),
+    )
     return await world.refund_order(command)
+
+
+async def test_a_refund_that_is_asked_for_again_is_the_same_one(world: Any) -> None:
+    """Whoever got no answer asks again; also once the money is back."""
+    placed = await completed(world)
+    first = await refund(world, placed, 55_000, key="mine")
+    assert await refund(world, placed, 55_000, key="mine") == first
+    await world.rest(placed)
+    again = await refund(world, placed, 55_000, key="mine")
+    assert (again.id, again.status) == (first.id, RefundStatus.SUCCEEDED)
+    assert world.net(placed) == 300_000
+
+
+async def test_all_that_is_left_can_be_asked_for_again_when_nothing_is_left(world: Any) -> None:
+    placed = await completed(world)
+    first = await refund(world, placed, None, key="mine")
+    await world.rest(placed)
+    assert (await refund(world, placed, None, key="mine")).id == first.id
+
+
+async def test_one_key_asks_for_one_sum(world: Any) -> None:
+    placed = await completed(world)
+    await refund(world, placed, 55_000, key="mine")
+    with pytest.raises(IdempotencyKeyReusedError, match="55000 KRW"):
+        await refund(world, placed, 55_001, key="mine")
+
+
+async def test_another_key_is_another_refund(world: Any) -> None:
+    placed = await completed(world)
+    await refund(world, placed, 55_000, key="one")
+    await refund(world, placed, 55_000, key="two")
+    await world.rest(placed)
+    assert world.net(placed) == 245_000
+
+
+async def test_one_key_for_two_orders_is_two_refunds(world: Any) -> None:
+    first = await world.place(("programme", 1))
+    second = await world.place(("programme", 1))
+    for placed in (first, second):
+        world.pay(placed)
+        await world.webhook(placed)
+        await refund(world, placed, 1_000, key="mine")
+        await world.rest(placed)
+        assert world.net(placed) == 19_000
+
+
+async def test_a_refund_asked_for_twice_at_once_is_one(world: Any) -> None:
+    placed = await completed(world)
+    first, second = await asyncio.gather(*(refund(world, placed, 55_000, key="mine") for _ in range(2)))
+    assert first == second
+    await world.rest(placed)
+    assert world.net(placed) == 300_000
 
 
 async def test_a_partial_refund_leaves_the_order_completed(world: Any) -> None:

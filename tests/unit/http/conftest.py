@@ -235,7 +235,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
         redeem_ticket=RedeemTicket(store, _now),
         list_products=ListProducts(store),
         handle_webhook_event=HandleWebhookEvent(store, gateway, settle, _now),
-        refund_order=RefundOrder(store, notifier, _now, _new_id),
+        refund_order=RefundOrder(store, notifier, _now),
         look_at_due_orders=LookAtDueOrders(
             store=store,
             gateway=gateway,
