@@ -19,9 +19,8 @@ from application.ports import Store
 from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECRET
 from domain.catalog import Product
 from domain.ids import OrderId, ProductId
-from domain.money import Money
 from simulation.judge import Answers, Judge, Property
-from simulation.people import Buyer, Clerk, Nature
+from simulation.people import PRICES, Buyer, Clerk, Nature
 from simulation.process import NoAnswerError, Process, Trouble
 from simulation.story import Story
 
@@ -29,7 +28,6 @@ T = TypeVar("T")
 
 BEGIN = datetime(2026, 1, 1, 9, tzinfo=UTC)
 STOCK = {"seat": 2, "programme": 100}
-PRICES = {"seat": Money(355_000, "KRW"), "programme": Money(20_000, "KRW")}
 WEBHOOK_URL = "http://shop/webhooks"
 _RESTING = 10 * 86_400.0  # seconds in which everything must have come to rest: a virtual account waits a day
 _FAULTS = sorted(CATALOGUE)
