@@ -4,7 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # As many tests at once as there are cores, whole files at a time: those of one file share what they are played on.
-AT_ONCE := -n auto --dist loadfile
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 SHOP := examples/storefront
 PAGE := src/adapters/http/storefront/index.html
 
