@@ -233,10 +233,6 @@ class Buyer(Person):
 class Clerk(Person):
     """Gives money back on request, in the shop or in PortOne's console, as often as it comes to mind."""
 
-    def __init__(self, world: World, lasts: float) -> None:
-        super().__init__(world, "clerk")
-        self._lasts = lasts
-
     async def live(self, seconds: float) -> None:
         lot = self.world.lot
         for _ in range(lot.choice((0, 1, 2, 4))):
@@ -290,10 +286,6 @@ class Clerk(Person):
 
 class Nature(Person):
     """Ends processes, stops them for a while, turns their clocks, and takes the database or PortOne away."""
-
-    def __init__(self, world: World, lasts: float) -> None:
-        super().__init__(world, "nature")
-        self._lasts = lasts
 
     async def live(self, seconds: float) -> None:
         lot = self.world.lot
