@@ -78,7 +78,10 @@ class SettleOrder:
         return await self._commit(order, decide, event, outcome="stored")
 
     async def failed(self, order: Order, why: str) -> Settled:
-        """Remember that looking at ``order`` failed, so that it is looked at again, less and less often."""
+        """Remember that looking at ``order`` failed, so that it is looked at again, less and less often.
+
+        An order that came to rest since stays at rest.
+        """
 
         async def decide(_: UnitOfWork, current: Order) -> Settlement:
             return current.look_failed(why, self._clock())

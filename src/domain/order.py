@@ -177,7 +177,12 @@ class Order:
         return journal.close()
 
     def look_failed(self, why: str, now: datetime) -> Settlement:
-        """This order after a look that could not be finished: it stays as it is, and is looked at again."""
+        """This order after a look that could not be finished: it stays as it is, and is looked at again.
+
+        Unless somebody else's look brought it to rest meanwhile: then nothing is left that failed.
+        """
+        if self.look_at is None:
+            return Settlement(order=self)
         order = replace(self, failures=self.failures + 1)
         journal = _Journal(replace(order, look_at=schedule.retry_look(order, now)), now)
         if order.failures == _FAILED_LONG:

@@ -253,7 +253,6 @@ class Trial:
             await service.tell("work")
             await self._until(lambda: service.tell("state"), lambda state: bool(state["over"]))
             await _over(acting)
-        await self._rest()
         found = await self._verdict(healthy)
         if self.case.failure is not Failure.KILLED:
             found += await self._nothing_is_leaked(service)
@@ -321,14 +320,11 @@ class Trial:
         await self.http.post(f"{service.url}/_crash/refund", json=said)
 
     async def _verdict(self, service: Service) -> list[str]:
+        order_id, payment_id = self.placed["order"]["id"], self.placed["checkout"]["paymentId"]
+        await self.bench.calm([order_id], [payment_id], patience=PATIENCE)
         evidence = await self._evidence(service)
         found = violations(evidence)
         found += self._is_as_meant(evidence)
-        payment_id = self.placed["checkout"]["paymentId"]
-        await self._until(
-            self._deliveries, lambda deliveries: all(d["state"] in {"succeeded", "exhausted"} for d in deliveries)
-        )
-        order_id = self.placed["order"]["id"]
         before = await self.bench.everything([order_id])
         found += await self.bench.deliver_again([payment_id])
         await self._rest()
@@ -404,12 +400,7 @@ class Trial:
         return [one for one in every if one["payment"] == self.placed["checkout"]["paymentId"]]
 
     async def _rest(self) -> None:
-        """Time passes until this order is at rest."""
-        assert self.placed is not None
-        its = [self.placed["order"]["id"]]
-        async with asyncio.timeout(PATIENCE):
-            while await self.bench.make_due(its):  # noqa: ASYNC110 - another process's rows
-                await asyncio.sleep(0.15)
+        await self.bench.rest([self.placed["order"]["id"]], patience=PATIENCE)
 
     async def _evidence(self, service: Service | None = None) -> Evidence:
         ours = sorted(await self.bench.order_ids() - self.before)

@@ -261,6 +261,22 @@ class Bench:
             return 1
         return int(done.rowcount)
 
+    async def rest(self, order_ids: Sequence[str] | None = None, *, patience: float = 60.0) -> None:
+        """Let time pass until these orders, or all, are at rest."""
+        async with asyncio.timeout(patience):
+            while await self.make_due(order_ids):  # noqa: ASYNC110 - another process's rows
+                await asyncio.sleep(0.15)
+
+    async def calm(self, order_ids: Sequence[str], payment_ids: Collection[str], *, patience: float = 60.0) -> None:
+        """The same, once none of their webhooks is still to come: one that comes late may make its order due again."""
+        async with asyncio.timeout(patience):
+            while any(  # noqa: ASYNC110 - another process's webhooks
+                delivery["state"] == "waiting" and delivery["payment"] in payment_ids
+                for delivery in (await self._json("/_fake/deliveries"))["deliveries"]
+            ):
+                await asyncio.sleep(0.1)
+        await self.rest(order_ids, patience=patience)
+
     async def order_ids(self) -> set[str]:
         """Every order there is."""
         async with self._connected() as connection:

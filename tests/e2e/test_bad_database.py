@@ -136,7 +136,7 @@ async def test_postgresql_may_be_restarted_under_purchases(
     assert set(buyers.answers) <= {200, 201, 503}, buyers.answers
     assert process.process.returncode is None, process.log
     bench = Bench(town.http, fake.url, own_postgres.url)
-    await rest(bench)
+    await bench.rest(patience=2 * PATIENCE)
     evidence = await bench.evidence(intended=wanted, stock={"seat": 10 * wanted})
     found = violations(evidence) + await bench.audit()
     cases.run += wanted
@@ -250,7 +250,7 @@ async def it_all_ends_well(shop: Any, fake: Any, process: Any, url: str, *placed
             await asyncio.sleep(0.1)
     await fake.pay(answer.json())
     bench = Bench(shop.http, fake.url, url)
-    await rest(bench)
+    await bench.rest(patience=2 * PATIENCE)
     evidence = await bench.evidence(intended=len(placed) + 1, stock={"standing": 500})
     assert violations(evidence) == []
     assert {order.record["order"]["status"] for order in evidence.orders} == {"COMPLETED"}
@@ -301,7 +301,7 @@ async def test_webhooks_that_hold_every_connection_are_refused_and_come_again(
             if answer.status_code == 201:
                 await fake.pay(answer.json())
         bench = Bench(town.http, fake.url, url)
-        await rest(bench)
+        await bench.rest(patience=2 * PATIENCE)
         async with asyncio.timeout(PATIENCE):
             await following.ended.wait()
     evidence = await bench.evidence(intended=40 + len(meant))
@@ -383,10 +383,3 @@ async def webhook_answers(fake: Any) -> set[int | str]:
     attempts = [attempt for delivery in await fake.deliveries() for attempt in delivery["attempts"]]
     closed = {"RemoteProtocolError", "ReadError"}
     return {attempt["status"] or attempt["error"] for attempt in attempts} - closed
-
-
-async def rest(bench: Bench) -> None:
-    """Time passes until every order is at rest."""
-    async with asyncio.timeout(2 * PATIENCE):
-        while await bench.make_due():  # noqa: ASYNC110 - another process's rows
-            await asyncio.sleep(0.2)

@@ -57,7 +57,7 @@ async def spoilt(
         for one, sum_ in zip(placed, (PRICE, HALF), strict=True):
             await fake.pay(one, totalAmount=sum_, noticeUrls=[f"{notices}/api/v1/webhooks/portone"])
         bench = Bench(fake.http, fake.url, database_url)
-        return await judged(bench, placed, proxy, fake)
+        return await judged(bench, placed, proxy)
 
 
 async def place(service: Service) -> Any:
@@ -67,13 +67,10 @@ async def place(service: Service) -> Any:
     return answer.json()
 
 
-async def judged(bench: Bench, placed: list[Any], proxy: FaultProxy, fake: Any) -> list[str]:
-    await rest(bench)
+async def judged(bench: Bench, placed: list[Any], proxy: FaultProxy) -> list[str]:
     payments = {one["checkout"]["paymentId"] for one in placed}
-    async with asyncio.timeout(PATIENCE):
-        while any(d["payment"] in payments and d["state"] == "waiting" for d in await fake.deliveries()):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    await rest(bench)  # a webhook that came at last may have made one due
+    await bench.rest(patience=PATIENCE)
+    await bench.calm([one["order"]["id"] for one in placed], payments, patience=PATIENCE)
     evidence = await bench.evidence(intended=2, stock={"standing": 500})
     found = violations(evidence) + await bench.audit()
     status = {order.record["order"]["id"]: order.record["order"]["status"] for order in evidence.orders}
@@ -84,7 +81,7 @@ async def judged(bench: Bench, placed: list[Any], proxy: FaultProxy, fake: Any) 
         found.append("nothing was spoilt")
     before = await bench.everything(status)
     found += await bench.deliver_again(payments)
-    await rest(bench)
+    await bench.rest(patience=PATIENCE)
     if await bench.everything(status) != before:
         found.append("delivering everything again changed something")
     return found
@@ -142,19 +139,12 @@ async def test_a_gateway_that_refuses_our_secret_changes_nothing_until_it_takes_
     assert (await shop.verify(placed[0])).json()["status"] == "PENDING"
 
     await fake.faults()
-    await rest(bench)
+    await bench.rest(patience=PATIENCE)
     evidence = await evidence_of(bench)
     assert violations(evidence) == []
     assert await bench.audit() == []
     assert {order.record["order"]["status"] for order in evidence.orders} == {"COMPLETED", "CANCELLED"}
     assert [order.record["order"]["attention"] for order in evidence.orders] == [None, None]
-
-
-async def rest(bench: Bench) -> None:
-    """Time passes until every order is at rest."""
-    async with asyncio.timeout(PATIENCE):
-        while await bench.make_due():  # noqa: ASYNC110 - another process's rows
-            await asyncio.sleep(0.2)
 
 
 async def evidence_of(bench: Bench) -> Any:

@@ -25,13 +25,14 @@ class Gateway:
         self._inner = inner
         self.hangs_for: PaymentId | None = None
         self._hanging = asyncio.Event()
+        self._answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.trouble: dict[PaymentId, Exception] = {}
         self.forgets = self.forgets_after_cancel = False
 
     async def get(self, payment_id: PaymentId) -> Any:
         if payment_id == self.hangs_for:
             self._hanging.set()
-            await asyncio.Event().wait()
+            await self._answer
         if payment_id in self.trouble:
             raise self.trouble[payment_id]
         return None if self.forgets else await self._inner.get(payment_id)
@@ -44,6 +45,9 @@ class Gateway:
     async def hanging(self) -> None:
         async with asyncio.timeout(5):
             await self._hanging.wait()
+
+    def answer_at_last(self, error: Exception) -> None:
+        self._answer.set_exception(error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -75,6 +79,23 @@ async def test_a_look_that_dies_leaves_its_order_due_when_its_lease_ends(new_wor
     assert await world.look(seconds=LEASE.total_seconds() - 1) == []
     assert len(await world.look(seconds=1)) == 1
     assert (await world.record(placed)).order.status is OrderStatus.COMPLETED
+
+
+async def test_a_look_that_fails_after_a_webhook_settled_its_order_wakes_nobody(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    placed = await world.place()
+    world.pay(placed)
+    world.pass_time(seconds=40)
+    world.gateway.hangs_for = placed.order.payment_id
+    look = asyncio.create_task(world.look_at_due_orders())
+    await world.gateway.hanging()
+    world.gateway.hangs_for = None
+    await world.webhook(placed)
+    world.gateway.answer_at_last(GatewayUnavailableError("503 from the gateway"))
+    [looked] = await look
+    assert looked.failure == "503 from the gateway"
+    order = (await world.record(placed)).order
+    assert (order.status, order.look_at, order.failures) == (OrderStatus.COMPLETED, None, 0)
 
 
 async def test_no_more_orders_are_looked_at_together_than_one_process_can_carry(world: Any) -> None:

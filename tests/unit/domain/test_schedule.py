@@ -262,6 +262,13 @@ def test_a_failed_look_never_expires_an_order() -> None:
     assert placed().look_failed("time-out", T0 + h(9)).order.status is OrderStatus.PENDING
 
 
+def test_a_look_that_failed_wakes_no_order_that_came_to_rest_meanwhile() -> None:
+    order = hear(placed(), payment(PaymentStatus.PAID), T0)
+    assert order.look_at is None
+    settlement = order.look_failed("time-out", T0 + s(1))
+    assert (settlement.order, settlement.entries) == (order, ())
+
+
 def test_a_successful_look_forgets_the_failed_ones() -> None:
     order = placed().look_failed("time-out", T0).order.look_failed("time-out", T0).order
     assert order.failures == 2
