@@ -103,6 +103,9 @@ def _decide_pending(order: Order, payment: Payment | None, shop: Shop, now: date
             differs = mismatches(order, payment, shop)
             if not differs:
                 return Decision(status=OrderStatus.COMPLETED)
+            if differs == ("channel",) and payment.unknown_channel is not None:
+                flag = f"paid over a channel of type {payment.unknown_channel[:64]!r}, which this version does not know"
+                return Decision(status=order.status, flag=flag, differs=differs)
             return Decision(
                 status=OrderStatus.CANCELLED, reason=CancelReason.MISMATCH, refund_rest=True, differs=differs
             )

@@ -60,6 +60,9 @@ class Cancellation:
         return f"[{refund_id}]" in self.reason
 
 
+_CHANNEL_TYPES = ("LIVE", "TEST")  # PortOne's OpenAPI document 1.16.0, ``SelectedChannelType``
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
     """Who we are at the gateway: our store, and the only channel type (LIVE or TEST) whose money counts."""
@@ -98,6 +101,11 @@ class Payment:
     def waits_for_deposit(self) -> bool:
         """Whether an account was issued for the buyer to send the money to."""
         return self.status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
+
+    @property
+    def unknown_channel(self) -> str | None:
+        """The type of its channel where that is a word we do not know, which nobody can call right or wrong."""
+        return self.channel_type if self.channel_type not in (None, *_CHANNEL_TYPES) else None
 
     @property
     def left(self) -> Money:

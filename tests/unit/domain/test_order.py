@@ -686,6 +686,29 @@ def test_a_status_we_do_not_know_asks_for_a_person_until_it_is_gone() -> None:
     assert (life.attention(), life.look_at()) == (None, None)
 
 
+def test_a_channel_of_a_type_we_do_not_know_neither_completes_nor_refunds_and_asks_for_a_person() -> None:
+    life = placed().at(1)
+    life.hears(payment(PAID, channel_type="SANDBOX"))
+    assert life.standing() == ("PENDING", None, 0, 0)
+    assert life.attention() == "paid over a channel of type 'SANDBOX', which this version does not know"
+    assert life.order.look_at is not None
+    life.at(60).hears(payment(PAID, at=2))
+    assert life.standing() == ("COMPLETED", None, 0, 0)
+    assert (life.attention(), life.look_at()) == (None, None)
+
+
+def test_a_long_word_for_a_channel_is_cut() -> None:
+    life = placed().at(1)
+    life.hears(payment(PAID, channel_type="X" * 65))
+    assert life.attention() == f"paid over a channel of type '{'X' * 64}', which this version does not know"
+
+
+def test_another_sum_goes_back_whatever_the_type_of_its_channel() -> None:
+    life = placed().at(1)
+    life.hears(payment(PAID, total=900, channel_type="SANDBOX"))
+    assert life.standing() == ("CANCELLED", "MISMATCH", 0, 900)
+
+
 def test_a_payment_that_vanished_asks_for_a_person_and_moves_nothing() -> None:
     life = completed().at(2)
     life.hears(None)
