@@ -318,6 +318,7 @@ CASES = (
     Case(Fault("gateway_lag", match="get"), gets_a_part_back, PARTLY_BACK),
     Case(Fault("gateway_lag", match="get"), pays_late, ALL_BACK),
     Case(Fault("unknown_status", times=GETS), buys_in_vain_at_first),
+    Case(Fault("unknown_channel_type", times=GETS), buys_in_vain_at_first),
     Case(Fault("unknown_payment_fields"), buys_and_the_webhook_tells),
     Case(Fault("cancel_answer_lost", times=1), gets_a_part_back, PARTLY_BACK),
     Case(Fault("cancel_answer_lost", times=1), pays_late, ALL_BACK),

@@ -257,6 +257,14 @@ async def test_an_unknown_status_is_unknown_and_its_word_is_kept(world: World) -
     assert (payment.status, payment.said) == (PaymentStatus.UNKNOWN, "ON_HOLD")
 
 
+async def test_a_type_of_channel_that_nobody_knows_is_told_as_it_is(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("unknown_channel_type", times=1))
+    payment = await seen(world.gateway, payment_id)
+    assert (payment.status, payment.channel_type, payment.unknown_channel) == (PaymentStatus.PAID, "SANDBOX", "SANDBOX")
+    assert (await seen(world.gateway, payment_id)).unknown_channel is None
+
+
 async def test_a_payment_tried_again_has_another_attempt_and_a_later_change(world: World) -> None:
     payment_id = PaymentId(uuid.uuid4().hex)
     world.fake.buyer.fail(payment_id, purchase())

@@ -130,6 +130,10 @@ class HandleWebhookEvent:""",
         (_LIFECYCLE, '        "channel": (payment.channel_type, shop.channel_type),\n', ""),
     ),
     Defect(
+        "a channel type that nobody knows counts as the wrong one",
+        (_LIFECYCLE, 'differs == ("channel",) and payment.unknown_channel is not None', "not differs"),
+    ),
+    Defect(
         "the store is not compared",
         (_LIFECYCLE, '        "store": (payment.store_id, shop.store_id),\n', ""),
     ),

@@ -243,6 +243,25 @@ async def test_an_order_does_not_expire_while_the_gateway_cannot_be_asked(world:
     assert record.order.attention is None
 
 
+async def test_a_channel_type_that_nobody_knows_gives_nothing_back_and_waits_for_a_person(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    world.faults(Fault(name="unknown_channel_type"))
+    await world.webhook(placed)
+    world.pass_time(hours=1)
+    for _ in range(3):
+        await world.look(minutes=5)
+    record = await world.record(placed)
+    assert (record.order.status, record.refunds) == (PENDING, [])
+    assert "'SANDBOX'" in (record.order.attention or "")
+    assert world.net(placed) == 355_000
+    assert not (await world.audit_payments()).is_clean
+    world.faults()
+    record = await world.rest(placed)
+    assert (record.order.status, record.order.attention) == (COMPLETED, None)
+    assert (await world.audit_payments()).is_clean
+
+
 @pytest.mark.parametrize("answer", ["honest", "cancel_answer_lost", "cancel_failed", "cancel_requested"])
 async def test_late_money_goes_back_in_full_whatever_the_gateway_answers(world: Any, answer: str) -> None:
     placed = await world.place()

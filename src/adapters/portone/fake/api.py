@@ -35,6 +35,7 @@ _PAGED_MOST = 60_000
 _DEFAULT_WINDOW = timedelta(days=90)
 _EVER = datetime.min.replace(tzinfo=UTC)
 _UNKNOWN_STATUS = "ON_HOLD"
+_UNKNOWN_CHANNEL_TYPE = "SANDBOX"
 
 
 class Spoiled(Enum):
@@ -220,6 +221,8 @@ class PortOneApi:
     def _see(self, operation: str, payment: PaymentRecord) -> Seen:
         fires, labels = self._faults.fires, (operation, payment.id)
         said = _UNKNOWN_STATUS if fires("unknown_status", *labels) else None
+        if fires("unknown_channel_type", *labels):
+            payment = replace(payment, purchase=replace(payment.purchase, channel_type=_UNKNOWN_CHANNEL_TYPE))
         return Seen(payment, said, fires("unknown_payment_fields", *labels) is not None)
 
     def _course(self, payment_id: str) -> Course:

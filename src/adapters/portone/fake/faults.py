@@ -48,6 +48,7 @@ CATALOGUE = {
         Kind("gateway_429", "the API answers 429, and the request is not carried out"),
         Kind("gateway_lag", "a payment is read as it stood `seconds` ago on the fake's clock, or not found", 60.0),
         Kind("unknown_status", "a payment is read with a status nobody has heard of"),
+        Kind("unknown_channel_type", "a payment is read with a type of channel nobody has heard of"),
         Kind("unknown_payment_fields", "a payment is read with fields nobody has heard of"),
         # cancels
         Kind("cancel_answer_lost", "a cancel is carried out, and the connection breaks before its answer"),
