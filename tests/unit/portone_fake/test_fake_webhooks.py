@@ -209,6 +209,32 @@ async def test_a_receiver_that_breaks_is_a_failed_attempt(fake: FakePortOne, rec
     assert delivery.state == "waiting"
 
 
+async def test_each_webhook_comes_over_a_connection_of_its_own_for_an_idle_one_may_just_be_closing() -> None:
+    async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = [int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        await reader.readexactly(length)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        await reader.read(1)  # whatever comes next, nobody is there any more
+        writer.close()
+
+    async with await asyncio.start_server(answer_one, "127.0.0.1", 0) as shop:
+        url = "http://{}:{}".format(*shop.sockets[0].getsockname())
+        fake = FakePortOne(
+            FakePortOneSettings(api_secret="s", store_id="store-a", webhook_secret=SECRET, webhook_url=url),
+            clock=FakeClock(now=lambda: REAL_NOW, speed=0),
+        )
+        async with fake.running(), asyncio.timeout(5):
+            fake.buyer.open("p", TICKET)
+            await fake.webhooks.tried("p")
+            fake.buyer.fail("p")
+            await fake.webhooks.tried("p")
+    assert [[(a.status, a.error) for a in d.attempts] for d in fake.webhooks.deliveries] == [
+        [(200, None)],
+        [(200, None)],
+    ]
+
+
 def test_waits_have_full_jitter_and_repeat_by_seed() -> None:
     waits = [wait_before(5, 0, f"webhook-{n}") for n in range(200)]
     assert waits == [wait_before(5, 0, f"webhook-{n}") for n in range(200)]

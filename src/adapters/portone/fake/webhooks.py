@@ -146,7 +146,8 @@ class Webhooks:
         """Send until the context is left; then stop at once."""
         async with AsyncExitStack() as stack:
             if self._post is None:
-                client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, follow_redirects=False)
+                one_each = httpx.Limits(max_keepalive_connections=0)  # an idle connection may just be closing
+                client = httpx.AsyncClient(timeout=_TIMEOUT, limits=one_each, trust_env=False, follow_redirects=False)
                 self._post = _over_http(await stack.enter_async_context(client))
                 stack.callback(self._forget_client)
             self._tasks = Background()
