@@ -112,9 +112,9 @@ def _disagreement(order: Order, payment: Payment) -> str | None:
 
 
 def _disputed(order: Order, payment: Payment) -> Money:
-    """How much they disagree about, and rather too much than too little."""
+    """How much they disagree about, in the gateway's currency, and rather too much than too little."""
     if order.captured is None or order.captured.currency != payment.total.currency:
-        return payment.left or order.captured or order.price
+        return payment.left or payment.total
     if order.captured != payment.captured:
         return max(order.captured, payment.total)
     return max(order.captured.less(order.refunded), payment.left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -519,6 +520,31 @@ async def test_a_refund_that_is_asked_for_again_is_the_same_one(world: Any) -> N
     again = await refund(world, placed, 55_000, key="mine")
     assert (again.id, again.status) == (first.id, RefundStatus.SUCCEEDED)
     assert world.net(placed) == 300_000
+
+
+async def test_a_refund_is_named_by_128_bits_like_everything_else(world: Any) -> None:
+    asked = await refund(world, await completed(world), 55_000)
+    assert re.fullmatch(r"[0-9a-f]{32}", asked.id)
+
+
+async def test_a_refund_the_bank_is_thinking_about_holds_up_no_other(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await completed(world)
+    first = await refund(world, placed, 100_000)
+    world.faults(Fault(name="cancel_requested", times=1, seconds=6 * 60 * 60))
+    await world.look()
+    world.pass_time(seconds=1)
+    second = await refund(world, placed, 55_000)
+    world.store.heard.clear()
+    await world.look()
+    asked = [told[0].refund_id for name, told in world.store.heard if name == "cancel"]
+    assert asked == [second.id], "and not the first again"
+    world.pass_time(hours=6)
+    record = await world.rest(placed)
+    assert {each.id: each.status for each in record.refunds} == dict.fromkeys(
+        (first.id, second.id), RefundStatus.SUCCEEDED
+    )
+    assert world.net(placed) == 200_000
 
 
 async def test_all_that_is_left_can_be_asked_for_again_when_nothing_is_left(world: Any) -> None:
