@@ -64,18 +64,24 @@ class FullDisk(MemoryStore):
         return super().writing()
 
 
-async def test_a_look_that_dies_leaves_its_order_due_when_its_lease_ends(new_world: Any) -> None:
-    world = await new_world(Gateway)
+async def a_look_that_waits(world: Any) -> tuple[Any, asyncio.Task[Any]]:
+    """A paid order, and a look at it that waits for the gateway; whoever asks next is answered."""
     placed = await world.place()
     world.pay(placed)
     world.pass_time(seconds=40)
     world.gateway.hangs_for = placed.order.payment_id
     look = asyncio.create_task(world.look_at_due_orders())
     await world.gateway.hanging()
+    world.gateway.hangs_for = None
+    return placed, look
+
+
+async def test_a_look_that_dies_leaves_its_order_due_when_its_lease_ends(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    placed, look = await a_look_that_waits(world)
     look.cancel()
     with pytest.raises(asyncio.CancelledError):
         await look
-    world.gateway.hangs_for = None
     assert await world.look(seconds=LEASE.total_seconds() - 1) == []
     assert len(await world.look(seconds=1)) == 1
     assert (await world.record(placed)).order.status is OrderStatus.COMPLETED
@@ -83,13 +89,7 @@ async def test_a_look_that_dies_leaves_its_order_due_when_its_lease_ends(new_wor
 
 async def test_a_look_that_fails_after_a_webhook_settled_its_order_wakes_nobody(new_world: Any) -> None:
     world = await new_world(Gateway)
-    placed = await world.place()
-    world.pay(placed)
-    world.pass_time(seconds=40)
-    world.gateway.hangs_for = placed.order.payment_id
-    look = asyncio.create_task(world.look_at_due_orders())
-    await world.gateway.hanging()
-    world.gateway.hangs_for = None
+    placed, look = await a_look_that_waits(world)
     await world.webhook(placed)
     world.gateway.answer_at_last(GatewayUnavailableError("503 from the gateway"))
     [looked] = await look
