@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -19,6 +20,8 @@ from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
 from domain.refund import Refund
+
+_UNBOUNDED = 100_000  # characters: as wide as its content needs
 
 
 async def print_orders(settings: Settings, *, status: str | None, attention: bool, limit: int, as_json: bool) -> None:
@@ -181,14 +184,19 @@ def time_text(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def counted(number: int, what: str) -> str:
+    """``1 order``, ``2,000 orders``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def print_json(value: Mapping[str, object]) -> None:
     """Print JSON."""
     print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201 - what was asked for, to standard output
 
 
 def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table."""
-    table = Table(*(Column(name, overflow="fold") for name in columns))
+    """Print a table. What a row is about, its first column, is never folded; off a screen nothing is."""
+    table = Table(*(Column(name, overflow="fold", no_wrap=not n) for n, name in enumerate(columns)))
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _UNBOUNDED).print(table)

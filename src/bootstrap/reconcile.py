@@ -16,7 +16,7 @@ from application.errors import GatewayError, StoreUnavailableError
 from application.sweep_payments import SweepProgress, Swept
 from application.use_cases import UseCases
 from bootstrap.container import Container
-from bootstrap.operator import money_json, print_json, print_table, shown, time_text
+from bootstrap.operator import counted, money_json, print_json, print_table, shown, time_text
 from bootstrap.settings import Settings
 from domain.audit import Balance, Finding, FindingKind
 from domain.ids import OrderId
@@ -130,28 +130,28 @@ class _Progress:
 
 def _got_to(so_far: Swept | AuditProgress) -> str:
     up_to = f", up to {time_text(so_far.at)}" if so_far.at is not None else ""
-    return f"{so_far.payments:,} payments{up_to}"
+    return f"{counted(so_far.payments, 'payment')}{up_to}"
 
 
 def _stays(so_far: Swept | None) -> str:
     if so_far is None:
         return "nothing was swept yet, and the next sweep begins where this one did"
-    return f"{_got_to(so_far)}, were swept; that stays done, and the next sweep goes on from there"
+    return f"{_got_to(so_far)}, swept; that stays done, and the next sweep goes on from there"
 
 
 def _print_swept(swept: Swept, differing: list[OrderId], orphans: list[Orphan]) -> None:
     click.echo(f"swept {_got_to(swept)}, from {time_text(swept.since)} on")
     if swept.differing:
-        click.echo(f"{swept.differing:,} orders differed from their payment, and are due: the worker looks at them now")
+        differing_orders = counted(swept.differing, "order")
+        click.echo(f"{differing_orders} not in line with the gateway, and due now for the worker to look at")
     else:
         click.echo("every order is in line with its payment")
     for order_id in differing[:_SHOWN_MOST]:
         click.echo(f"  order {order_id}")
     met = swept.orphans + swept.known_orphans
     if met:
-        click.echo(
-            f"{met:,} payments have no order, {swept.orphans:,} of them new: `gyeolje orphans list` has them all"
-        )
+        strangers = counted(met, "payment")
+        click.echo(f"{strangers} without an order, {swept.orphans:,} of them new: `gyeolje orphans list` has them all")
     for orphan in orphans[:_SHOWN_MOST]:
         click.echo(f"  payment {orphan.payment_id}: {orphan.said}, {shown(orphan.left)} left")
 
@@ -216,9 +216,8 @@ def _finding_json(finding: Finding) -> dict[str, object]:
 
 
 def _print_audit(audit: Audit) -> None:
-    click.echo(
-        f"{audit.payments:,} payments that last changed from {time_text(audit.since)} to {time_text(audit.until)}"
-    )
+    payments = counted(audit.payments, "payment")
+    click.echo(f"{payments} that last changed from {time_text(audit.since)} to {time_text(audit.until)}")
     if audit.balances:
         print_table(("", *audit.balances), _rows(audit.balances))
     heads = {

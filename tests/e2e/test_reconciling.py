@@ -73,10 +73,13 @@ async def test_what_no_webhook_told_of_is_swept_up_and_audited(town: Any, databa
     code, told, _ = await command(town, "sweep", "--since", "1h", **variables)
     assert code == 0
     assert "every order is in line with its payment" in told
-    assert "1 payments have no order, 0 of them new" in told
+    assert "1 payment without an order, 0 of them new" in told
     (orphan,) = (await as_json(town, "orphans", "list", **variables))["items"]
     assert (orphan["paymentId"], orphan["said"], orphan["captured"]["amount"]) == ("nobodys-payment", "PAID", PRICE)
     assert "nobodys-payment" in (await command(town, "orphans", "list", **variables))[1]
+    _, listed, _ = await command(town, "orders", "list", **variables)
+    assert all(len(line) > 80 for line in listed.splitlines()), "nothing is folded where no screen is"
+    assert refunded["order"]["id"] in listed
 
     audited = await as_json(town, "audit", "--since", "1h", **variables)
     assert audited["balances"]["KRW"] == {
