@@ -100,8 +100,8 @@ class CarryOutRefunds:
     async def __call__(self, order: Order, payment: Payment) -> None:
         """Carry out what ``order`` owes, as far as ``payment``, the gateway's record, has it left."""
         for refund in await self._requested(order):
-            if payment.cancellation(refund.id) is not None or refund.amount > payment.left:
-                continue  # the record shows it, or a later look will find it impossible
+            if payment.cancellation(refund.id) is not None or not payment.has_left(refund.amount):
+                continue  # the record shows it, or is an old one, or a later look will find it impossible
             cancellation = await self._gateway.cancel(
                 CancelPayment(
                     payment_id=order.payment_id,

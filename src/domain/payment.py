@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from domain.money import Money
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.ids import RefundId
-    from domain.money import Money
 
 
 class PaymentStatus(StrEnum):
@@ -110,7 +111,11 @@ class Payment:
     @property
     def left(self) -> Money:
         """What was captured and has not gone back."""
-        return self.total.less(self.cancelled)
+        return (self.captured or Money.zero(self.total.currency)).less(self.cancelled)
+
+    def has_left(self, amount: Money) -> bool:
+        """Whether ``amount`` was captured and has not gone back: never in another currency than the record's."""
+        return amount.currency == self.total.currency and self.left >= amount
 
     def cancellation(self, refund_id: RefundId) -> Cancellation | None:
         """The cancellation asked for under ``refund_id`` (the furthest if several); None if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,8 @@ from application.errors import GatewayUnavailableError, StoreUnavailableError
 from application.ports import CancelPayment
 from domain.ids import PaymentId
 from domain.lifecycle import OrderStatus
-from domain.payment import Cancellation
+from domain.money import Money
+from domain.payment import Cancellation, Payment
 from domain.schedule import LEASE
 
 
@@ -28,6 +30,8 @@ class Gateway:
         self._answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.trouble: dict[PaymentId, Exception] = {}
         self.forgets = self.forgets_after_cancel = False
+        self.lags: Payment | None = None
+        self.cancelled: list[CancelPayment] = []
 
     async def get(self, payment_id: PaymentId) -> Any:
         if payment_id == self.hangs_for:
@@ -35,9 +39,12 @@ class Gateway:
             await self._answer
         if payment_id in self.trouble:
             raise self.trouble[payment_id]
+        if self.lags is not None:
+            return self.lags
         return None if self.forgets else await self._inner.get(payment_id)
 
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
+        self.cancelled.append(cancel)
         done: Cancellation = await self._inner.cancel(cancel)
         self.forgets = self.forgets_after_cancel
         return done
@@ -220,6 +227,40 @@ async def test_a_payment_that_vanishes_while_its_money_goes_back_spoils_no_look(
         assert looked.failure is None
         assert (await world.record(placed)).order.owed.minor == 1_000, "the gateway's record is what counts"
     world.gateway.forgets = world.gateway.forgets_after_cancel = False
+    await world.rest(placed)
+    assert world.net(placed) == 0
+
+
+async def test_a_record_from_before_the_money_was_taken_gives_none_back_and_breaks_no_look(new_world: Any) -> None:
+    """It is of another attempt, which was for another sum in another currency."""
+    world = await new_world(Gateway)
+    placed = await world.place()
+    world.fake.buyer.open(placed.order.payment_id, world.purchase(placed))
+    before = await world.gateway.get(placed.order.payment_id)
+    world.pass_time(seconds=1)
+    world.pay(placed, currency="USD")
+    await world.webhook(placed)
+    world.gateway.lags = before
+    (looked,) = await world.look(seconds=1)
+    assert (looked.failure, looked.error, world.gateway.cancelled) == (None, None, [])
+    assert (await world.record(placed)).order.owed == Money(355_000, "USD")
+    world.gateway.lags = None
+    await world.rest(placed)
+    assert world.net(placed) == 0
+
+
+async def test_nothing_goes_back_in_a_currency_that_the_record_does_not_say(new_world: Any) -> None:
+    world = await new_world(Gateway)
+    placed = await world.place()
+    world.pay(placed, currency="USD")
+    await world.webhook(placed)
+    paid = await world.gateway.get(placed.order.payment_id)
+    world.gateway.lags = replace(paid, total=placed.order.price, cancelled=Money.zero("KRW"))
+    (looked,) = await world.look(seconds=1)
+    assert (looked.failure, looked.error, world.gateway.cancelled) == (None, None, [])
+    order = (await world.record(placed)).order
+    assert order.attention == "the gateway says it took 355000 KRW, and said 355000 USD before"
+    world.gateway.lags = None
     await world.rest(placed)
     assert world.net(placed) == 0
 

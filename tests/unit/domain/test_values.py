@@ -142,6 +142,26 @@ def test_only_a_payment_that_took_money_captured_something() -> None:
     assert payment(PaymentStatus.PARTIAL_CANCELLED).left == krw(700)
 
 
+def test_what_is_left_is_what_was_taken_and_has_not_gone_back() -> None:
+    left = {status: payment(status).left for status in PaymentStatus if payment(status).left}
+    took = PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED
+    assert left == dict.fromkeys(took, krw(700))
+
+
+@pytest.mark.parametrize(
+    ("status", "amount", "has_left"),
+    [
+        (PaymentStatus.PARTIAL_CANCELLED, krw(700), True),
+        (PaymentStatus.PARTIAL_CANCELLED, krw(701), False),
+        (PaymentStatus.PARTIAL_CANCELLED, Money(700, "USD"), False),
+        (PaymentStatus.READY, krw(1), False),
+        (PaymentStatus.READY, Money(1, "USD"), False),
+    ],
+)
+def test_a_sum_is_left_in_its_own_currency_only(status: PaymentStatus, amount: Money, *, has_left: bool) -> None:
+    assert payment(status).has_left(amount) is has_left
+
+
 def test_only_an_issued_account_waits_for_a_deposit() -> None:
     waiting = [status for status in PaymentStatus if payment(status).waits_for_deposit]
     assert waiting == [PaymentStatus.VIRTUAL_ACCOUNT_ISSUED]
