@@ -36,6 +36,7 @@ from domain.webhook_event import WebhookEvent
 
 STORE, CHANNEL, SECRET = "store-1", "channel-key-1", "an-api-secret"
 TTL = timedelta(minutes=15)
+UNHURRIED = 30.0  # seconds, of the machine's own: enough for any that is busy
 PAID = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
 
 
@@ -46,6 +47,8 @@ class World:
         self,
         wrap: Callable[[PaymentGateway], PaymentGateway] = lambda gateway: gateway,
         store: MemoryStore | None = None,
+        *,
+        budget: float = UNHURRIED,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
@@ -53,7 +56,7 @@ class World:
         self.fake = FakePortOne(settings, clock=FakeClock(now=self.now, monotonic=self.seconds, speed=1.0))
         self.store = store or MemoryStore()
         self.notifier = InProcessNotifier()
-        gateway = wrap(self.fake.gateway(patience=0.05))
+        gateway = wrap(self.fake.gateway(patience=UNHURRIED))
         self.gateway = gateway
         shop = Shop(store_id=STORE, channel_type="LIVE")
         window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
@@ -65,7 +68,7 @@ class World:
         )
         self.verify_payment = VerifyPayment(self.read_order, gateway, settle, self.now)
         self.cancel_order = CancelOrder(self.read_order, gateway, settle)
-        self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, settle, self.now, budget=0.05)
+        self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, settle, self.now, budget=budget)
         self.refund_order = RefundOrder(self.store, self.notifier, self.now)
         self.look_at_due_orders = LookAtDueOrders(
             store=self.store,
@@ -226,10 +229,12 @@ class OverheardStore(MemoryStore):
 
 @pytest.fixture
 def new_world() -> Callable[..., Awaitable[World]]:
-    """Makes worlds whose gateway is wrapped as it is told, and whose store is the given one."""
+    """Makes worlds whose gateway is wrapped as it is told, whose store is the given one, and so on."""
 
-    async def new(wrap: Callable[[Any], Any] = lambda gateway: gateway, store: MemoryStore | None = None) -> World:
-        world = World(wrap, store)
+    async def new(
+        wrap: Callable[[Any], Any] = lambda gateway: gateway, store: MemoryStore | None = None, **more: Any
+    ) -> World:
+        world = World(wrap, store, **more)
         await world.stock()
         return world
 

@@ -188,8 +188,9 @@ async def test_a_webhook_says_paid_and_the_record_lags_so_it_is_looked_at_soon(w
 
 @pytest.mark.parametrize("fault", ["gateway_5xx", "gateway_html", "gateway_truncated", "gateway_slow"])
 async def test_a_webhook_that_meets_a_gateway_in_trouble_is_stored_and_looked_at_at_once(
-    world: Any, fault: str
+    new_world: Any, fault: str
 ) -> None:
+    world = await new_world(budget=0.05)
     placed = await world.place()
     world.pay(placed)
     world.faults(Fault(name=fault))
