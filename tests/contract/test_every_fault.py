@@ -33,8 +33,8 @@ from domain.money import Money
 
 PRICE = 355_000
 PART = 100_000
-HURRIED = Patience(connect=1.0, ask=0.1, asking=0.25, change=0.2, pauses=(0.0,))
-TOO_SLOW = 0.3
+HURRIED = Patience(connect=5.0, ask=1.0, asking=2.5, change=2.0, pauses=(0.0,))
+TOO_SLOW = 2.5
 STEPS_MOST = 400
 
 
