@@ -18,7 +18,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src"
 TESTS = Path(__file__).parents[1]
-HISTORIES = 3000
+HISTORIES = 10_000  # enough for any, and played only as far as it goes unnoticed
 
 
 @dataclass(frozen=True, slots=True)
