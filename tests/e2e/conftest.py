@@ -226,6 +226,13 @@ async def town_in(folder: Path) -> AsyncIterator[Town]:
                 await process.kill()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_works() -> None:
+    """Whoever started us in the background may have us ignore SIGINT, and the processes we start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     async with town_in(tmp_path) as town:
