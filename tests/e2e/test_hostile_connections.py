@@ -201,7 +201,7 @@ async def test_odd_requests_are_served_or_refused_and_harm_nobody(server: Server
 # --- slow clients -------------------------------------------------------------------------------------------------
 
 REQUEST_MOST, UNREAD_MOST = 10.0, 15.0  # seconds; bootstrap/connections.py
-SLACK = 10.0  # on a busy machine
+SLACK = 4.0
 
 
 async def drip(writer: asyncio.StreamWriter, drops: bytes, ended: asyncio.Event) -> None:
@@ -290,7 +290,7 @@ async def test_whoever_stalls_loses_the_connection_and_everybody_else_is_served(
     bearer = {"Authorization": f"Bearer {placed['token']}"}
     several = 5
     slow = {name: [seconds_until_dropped(server, *how) for _ in range(several)] for name, how in SLOW.items()}
-    slow["reads nothing"] = [seconds_until_unread_is_dropped(server) for _ in range(2)]
+    slow["reads nothing"] = [seconds_until_unread_is_dropped(server) for _ in range(several)]
     async with server.shop.http.stream("GET", events, headers=bearer) as stream:
         lines = stream.aiter_lines()
         stalling = asyncio.gather(*(asyncio.gather(*each) for each in slow.values()))
@@ -308,7 +308,7 @@ async def test_whoever_stalls_loses_the_connection_and_everybody_else_is_served(
         bound = SLACK + (REQUEST_MOST + UNREAD_MOST if name == "reads nothing" else REQUEST_MOST)
         assert max(each) < bound, (name, each)
     assert min(took["reads nothing"]) > UNREAD_MOST, "its answers did pile up"
-    assert worst < REQUEST_MOST / 2, f"somebody else waited for {worst:.2f} s"
+    assert worst < 1.0, f"somebody else waited for {worst:.2f} s"
     assert min(took["drips its head"]) > REQUEST_MOST - 1, "an honest client has its time"
 
 
