@@ -191,7 +191,7 @@ async def measure(port: int, pid: int, count: int) -> dict[str, Any]:
         await run("read", reads, at_once, 200)
         fresh = [webhook(p["checkout"]["paymentId"]) for p in placed]
         said = await run("webhook", fresh, at_once, 200)
-        assert all(b"settled" in body for body in said)
+        assert all(b"reconciled" in body for body in said)
         said = await run("repeated_webhook", fresh, at_once, 200)
         assert all(b"duplicate" in body for body in said)
         forged = [webhook(p["checkout"]["paymentId"], forged=True) for p in placed]
@@ -213,17 +213,17 @@ async def bare_statements(url: str, count: int, at_once: int) -> int:
         await connection.executemany(entry, [(name, 1, "placed", "PENDING") for name in names])
         await connection.executemany(
             """INSERT INTO orders (id, payment_id, token_hash, name, lines, price_minor, price_currency, created_at,
-               expires_at, status, refunded_minor, refunded_currency, owed_minor, seq, version, looks, failures)
+               expires_at, status, refunded_minor, refunded_currency, owed_minor, seq, version, checks, failures)
                VALUES ($1, $1, 't', 'n', '[]', 100, 'KRW', 1, 1, 'PENDING', 0, 'KRW', 0, 1, 0, 0, 0)""",
             [(name,) for name in names],
         )
 
-    async def settle(name: str) -> None:
+    async def reconcile(name: str) -> None:
         async with pool.acquire() as connection:
             await connection.fetchrow("SELECT * FROM orders WHERE payment_id = $1", name)
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(
-                "INSERT INTO webhooks VALUES ($1, 't', $1, 's', 1, 1, 'settled') ON CONFLICT DO NOTHING", name
+                "INSERT INTO webhooks VALUES ($1, 't', $1, 's', 1, 1, 'reconciled') ON CONFLICT DO NOTHING", name
             )
             await connection.executemany(
                 entry, [(name, 2, "payment_observed", "PENDING"), (name, 3, "completed", "COMPLETED")]
@@ -238,7 +238,7 @@ async def bare_statements(url: str, count: int, at_once: int) -> int:
 
     async def one() -> None:
         for name in waiting:
-            await settle(name)
+            await reconcile(name)
 
     begun = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(at_once)))

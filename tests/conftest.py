@@ -21,8 +21,9 @@ import uvicorn
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from adapters.persistence.engine import create_engine, migrate
 from adapters.persistence.memory import MemoryStore
-from adapters.persistence.sql import SqlStore, create_engine, migrate
+from adapters.persistence.sql import SqlStore
 from adapters.persistence.unit import SECONDS
 from application.ports import Store
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from application.errors import GatewayError
 from application.ports import PaymentGateway
 from application.read_order import ReadOrder
-from application.settle_order import SettleOrder
+from application.reconcile_order import ReconcileOrder
 from domain.errors import OrderNotCancellableError
 from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
@@ -21,20 +21,20 @@ class CancelOrder:
     GatewayUnavailableError where the gateway cannot say.
     """
 
-    def __init__(self, read_order: ReadOrder, gateway: PaymentGateway, settle: SettleOrder) -> None:
+    def __init__(self, read_order: ReadOrder, gateway: PaymentGateway, reconcile: ReconcileOrder) -> None:
         self._read_order = read_order
         self._gateway = gateway
-        self._settle = settle
+        self._reconcile = reconcile
 
     async def __call__(self, order_id: OrderId, token: str) -> Order:
         """The order, CANCELLED."""
         order = await self._read_order(order_id, token)
         if order.status is OrderStatus.PENDING:
             payment = await self._gateway.get(order.payment_id)
-            settled = await self._settle(order, payment, give_up=True)
-            order = settled.order
-            if settled.close_account and payment is not None:
-                with suppress(GatewayError):  # later looks see the open account and close it
+            reconciled = await self._reconcile(order, payment, give_up=True)
+            order = reconciled.order
+            if reconciled.close_account and payment is not None:
+                with suppress(GatewayError):  # later checks see the open account and close it
                     await self._gateway.close_virtual_account(order.payment_id, payment.store_id)
         if order.status is OrderStatus.CANCELLED:
             return order

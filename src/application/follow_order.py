@@ -1,4 +1,4 @@
-"""Follow one order: every change, in order, none missing, from the history; a bell only says when to read it."""
+"""Follow one order: every change, in order, none missing, from the history; a notification only says when to read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OrderEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How a stream beats, in seconds: heartbeat, how long a lost ring may delay a change, and the stream's lifetime."""
+    """How a stream beats, in seconds: heartbeat, the most that a lost notification delays a change, its lifetime."""
 
     heartbeat: float = 15.0
     catch_up: float = 5.0
@@ -55,7 +55,7 @@ class FollowOrder:
 
     async def __call__(self, order: Order, after: int | None = None) -> AsyncGenerator[OrderEvent | None, None]:
         """Follow ``order``, which the caller was allowed to read. Raises TooManyStreamsError before the first event."""
-        with self._notifier.subscribe(order.id) as wakeups:
+        with self._notifier.subscribe(order.id) as subscription:
             clock = asyncio.get_running_loop().time
             started = beat = clock()
             order, entries = await self._read(order.id, 0 if after is None else after - 1)
@@ -74,7 +74,7 @@ class FollowOrder:
                 if now - beat >= self._pace.heartbeat:
                     yield None
                     beat = now
-                await wakeups.wait(min(self._pace.catch_up, max(0.0, beat + self._pace.heartbeat - now)))
+                await subscription.wait(min(self._pace.catch_up, max(0.0, beat + self._pace.heartbeat - now)))
                 entries = []
                 with suppress(StoreUnavailableError):  # what is new waits until the database answers again
                     order, entries = await self._read(order.id, seq)

@@ -1,4 +1,4 @@
-"""A webhook came: a hint that it is time to look. Once this has answered, no crash loses what it said."""
+"""A webhook came: a hint that it is time to check. Once this has answered, no crash loses what it said."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from application.errors import GatewayError
 from application.ports import Clock, PaymentGateway, Store
-from application.settle_order import SettleOrder
+from application.reconcile_order import ReconcileOrder
 from domain.lifecycle import OrderStatus
 from domain.order import Order
 from domain.webhook_event import WebhookEvent
@@ -18,25 +18,25 @@ _BUDGET = 5.0  # seconds; PortOne itself waits 30 for our answer
 class WebhookOutcome(StrEnum):
     """What became of a webhook event; each of them is durable when it is answered."""
 
-    SETTLED = "settled"
+    RECONCILED = "reconciled"
     STORED = "stored"
     DUPLICATE = "duplicate"
     IGNORED = "ignored"
 
 
 class HandleWebhookEvent:
-    """Settle the order that an event is about, and keep the event, in one commit.
+    """Reconcile the order that an event is about, and keep the event, in one commit.
 
-    A gateway that is down or slow only delays: the event is kept, and the order looked at as soon as possible.
+    A gateway that is down or slow only delays: the event is kept, and the order checked as soon as possible.
     Raises StoreUnavailableError where nothing could be kept, and then the gateway must send the event again.
     """
 
     def __init__(
-        self, store: Store, gateway: PaymentGateway, settle: SettleOrder, clock: Clock, budget: float = _BUDGET
+        self, store: Store, gateway: PaymentGateway, reconcile: ReconcileOrder, clock: Clock, budget: float = _BUDGET
     ) -> None:
         self._store = store
         self._gateway = gateway
-        self._settle = settle
+        self._reconcile = reconcile
         self._clock = clock
         self._budget = budget
 
@@ -51,10 +51,10 @@ class HandleWebhookEvent:
             async with asyncio.timeout(self._budget):
                 payment = await self._gateway.get(order.payment_id)
         except (TimeoutError, GatewayError):
-            settled = await self._settle.later(order, event=event)
-            return WebhookOutcome.DUPLICATE if settled.duplicate else WebhookOutcome.STORED
-        settled = await self._settle(order, payment, event=event)
-        return WebhookOutcome.DUPLICATE if settled.duplicate else WebhookOutcome.SETTLED
+            reconciled = await self._reconcile.later(order, event=event)
+            return WebhookOutcome.DUPLICATE if reconciled.duplicate else WebhookOutcome.STORED
+        reconciled = await self._reconcile(order, payment, event=event)
+        return WebhookOutcome.DUPLICATE if reconciled.duplicate else WebhookOutcome.RECONCILED
 
     async def _order_of(self, event: WebhookEvent) -> Order | None:
         if event.payment_id is None or not event.understood:

@@ -24,6 +24,7 @@ from application.ports import (
 from application.transact import retrying
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.order import Order, OrderLine, hash_token
+from domain.reconciliation import place
 
 _PRE_REGISTER_BUDGET = 2.0  # seconds
 
@@ -85,7 +86,7 @@ class PlaceOrder:
             salt = self._new_id()
             token = _token(salt, key) if key is not None else self._new_id() + self._new_id()
             now = self._clock()
-            settlement = Order.place(
+            reconciliation = place(
                 order_id=OrderId(self._new_id()),
                 payment_id=PaymentId(self._new_id()),
                 token_hash=hash_token(token),
@@ -93,8 +94,8 @@ class PlaceOrder:
                 now=now,
                 expires_at=now + self._ttl,
             )
-            order = settlement.order
-            await unit.history.append(settlement.entries)
+            order = reconciliation.order
+            await unit.history.append(reconciliation.entries)
             await unit.orders.add(order)
             if key is not None:
                 fingerprint = _fingerprint(key, command)

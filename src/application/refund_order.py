@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from application.errors import IdempotencyKeyReusedError, OrderNotFoundError
 from application.ports import CancelPayment, Clock, OrderNotifier, PaymentGateway, Store
-from application.settle_order import SettleOrder
+from application.reconcile_order import ReconcileOrder
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
 from domain.money import Money
 from domain.order import Order
 from domain.payment import CancellationStatus, Payment
+from domain.reconciliation import request_refund
 from domain.refund import Refund, RefundStatus
 
 
@@ -31,7 +32,7 @@ class RefundOrderCommand:
 
 
 class RefundOrder:
-    """Decide to give money of a COMPLETED order back. It is owed from the commit on, and carried out at the next look.
+    """Decide to give money of a COMPLETED order back. It is owed from the commit on, and carried out at the next check.
 
     Asked again with one order's Idempotency-Key, it answers with the refund of the first time, however that stands by
     then. Raises OrderNotFoundError, RefundNotPossibleError where less than that is left, and
@@ -59,7 +60,8 @@ class RefundOrder:
         for refund in refunds:
             if refund.id == refund_id:
                 return _again(refund, command)
-        settlement = order.request_refund(
+        reconciliation = request_refund(
+            order,
             command.amount,
             refund_id=refund_id,
             reason=command.reason,
@@ -67,9 +69,9 @@ class RefundOrder:
             now=self._clock(),
         )
         async with self._store.writing() as unit:
-            await record(unit, order, settlement)
+            await record(unit, order, reconciliation)
             await unit.commit()
-        return settlement.refunds[0]
+        return reconciliation.refunds[0]
 
 
 def _refund_id(command: RefundOrderCommand) -> RefundId:
@@ -88,20 +90,20 @@ def _again(refund: Refund, command: RefundOrderCommand) -> Refund:
 class CarryOutRefunds:
     """Ask the gateway for every refund that is owed and that its record does not show yet, one after the other.
 
-    The answer to a cancellation is never believed on its own: the gateway's record is read again and settled by.
-    Raises GatewayError where the outcome is not known or was refused; the next look starts from the record again.
+    The answer to a cancellation is never believed on its own: the gateway's record is read again and reconciled by.
+    Raises GatewayError where the outcome is not known or was refused; the next check starts from the record again.
     """
 
-    def __init__(self, store: Store, gateway: PaymentGateway, settle: SettleOrder) -> None:
+    def __init__(self, store: Store, gateway: PaymentGateway, reconcile: ReconcileOrder) -> None:
         self._store = store
         self._gateway = gateway
-        self._settle = settle
+        self._reconcile = reconcile
 
     async def __call__(self, order: Order, payment: Payment) -> None:
         """Carry out what ``order`` owes, as far as ``payment``, the gateway's record, has it left."""
         for refund in await self._requested(order):
             if payment.cancellation(refund.id) is not None or not payment.has_left(refund.amount):
-                continue  # the record shows it, or is an old one, or a later look will find it impossible
+                continue  # the record shows it, or is an old one, or a later check will find it impossible
             cancellation = await self._gateway.cancel(
                 CancelPayment(
                     payment_id=order.payment_id,
@@ -118,7 +120,7 @@ class CarryOutRefunds:
             if cancellation.status is CancellationStatus.FAILED:
                 read = read.including(cancellation)
             payment = read
-            order = (await self._settle(order, payment, on_schedule=True)).order
+            order = (await self._reconcile(order, payment, on_schedule=True)).order
 
     async def _requested(self, order: Order) -> list[Refund]:
         async with self._store.reading() as unit:

@@ -14,6 +14,7 @@ from application.transact import retrying
 from domain.ids import OrderId
 from domain.order import Order
 from domain.payment import Payment, Shop
+from domain.reconciliation import differs_from
 from domain.sweep import AHEAD, Orphan, Sweep, orphan
 
 _BATCH = 200
@@ -47,7 +48,7 @@ class SweepProgress:
 class SweepPayments:
     """Go through every payment whose status changed; make due whichever order is not in line with its payment.
 
-    The sweep settles nothing and moves no money: whoever looks at due orders does. A payment without an order is kept
+    The sweep reconciles nothing and moves no money: whoever checks due orders does. A payment without an order is kept
     as an orphan. That order is not one which is only just being placed: an order is committed before the payment
     window learns of its payment, and the gateway was asked before the orders are read.
 
@@ -123,13 +124,13 @@ class SweepPayments:
                 return None
             now = self._clock()
             differing = [
-                order for name, order in orders.items() if order.differs_from(payments[name], shop=self._shop, now=now)
+                order for name, order in orders.items() if differs_from(order, payments[name], shop=self._shop, now=now)
             ]
             strangers = [payment for name, payment in payments.items() if name not in orders]
             orphans = [found for payment in strangers if (found := orphan(payment, now)) is not None]
             async with self._store.writing() as unit:
                 for order in _not_due_yet(differing, now):
-                    await unit.orders.save(order.look_by(now))
+                    await unit.orders.save(order.check_by(now))
                 new = await unit.orphans.keep(orphans)
                 await unit.sweeps.save((sweep if at is None else sweep.past(at, now)).held_by(holder, now))
                 await unit.commit()
@@ -163,7 +164,7 @@ class _Found:
 
 
 def _not_due_yet(orders: Sequence[Order], now: datetime) -> list[Order]:
-    return [order for order in orders if order.look_at is None or order.look_at > now]
+    return [order for order in orders if order.check_at is None or order.check_at > now]
 
 
 def _nobody(_: SweepProgress) -> None:

@@ -1,4 +1,4 @@
-"""One way to write: a unit of work that is run again where somebody else was faster, and the record of a settlement."""
+"""One way to write: a unit of work that is run again where somebody else was faster, and what one writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from application.errors import ConflictError
 from application.ports import UnitOfWork
-from domain.order import Order, Settlement
+from domain.order import Order
+from domain.revision import Reconciliation
 
 T = TypeVar("T")
 
@@ -28,20 +29,20 @@ async def retrying(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
-async def record(unit: UnitOfWork, before: Order, settlement: Settlement) -> Order:
-    """Write all that ``settlement`` changed of ``before``; the order as it is stored then (``before``, if unchanged).
+async def record(unit: UnitOfWork, before: Order, reconciliation: Reconciliation) -> Order:
+    """Write all that ``reconciliation`` changed of ``before``; the order as it is stored then.
 
     History goes first: the database takes no changed order without the entry that tells of it.
     """
-    order = settlement.order
+    order = reconciliation.order
     if order == before:
         return before
-    if settlement.entries:
-        await unit.history.append(settlement.entries)
+    if reconciliation.entries:
+        await unit.history.append(reconciliation.entries)
     await unit.orders.save(order)
-    for refund in settlement.refunds:
+    for refund in reconciliation.refunds:
         await unit.refunds.save(refund)
-    if settlement.restock:
+    if reconciliation.restock:
         for line in sorted(order.lines, key=lambda line: line.product_id):
             await unit.catalog.release(line.product_id, line.quantity)
     return replace(order, version=order.version + 1)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.check_due_orders import CheckDueOrders
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
-from application.look_at_due_orders import LookAtDueOrders
 from application.place_order import PlaceOrder
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.refund_order import RefundOrder
@@ -30,7 +30,7 @@ class UseCases:
     list_products: ListProducts
     handle_webhook_event: HandleWebhookEvent
     refund_order: RefundOrder
-    look_at_due_orders: LookAtDueOrders
+    check_due_orders: CheckDueOrders
     sweep_payments: SweepPayments
     audit_payments: AuditPayments
     show_order: ShowOrder

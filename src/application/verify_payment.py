@@ -1,4 +1,4 @@
-"""The buyer came back from the payment window: look now, whatever the browser claims."""
+"""The buyer came back from the payment window: check now, whatever the browser claims."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from application.errors import GatewayError
 from application.ports import Clock, PaymentGateway
 from application.read_order import ReadOrder
-from application.settle_order import SettleOrder
+from application.reconcile_order import ReconcileOrder
 from domain.ids import OrderId
 from domain.order import Order
 
@@ -21,40 +21,40 @@ _APART = timedelta(seconds=1)
 
 
 class VerifyPayment:
-    """Look at a buyer's order now; one look at a time for each order, and no two within a second.
+    """Check a buyer's order now; one check at a time for each order, and no two within a second.
 
-    A gateway that is down changes nothing: the order is answered as it stands, and is looked at again later.
+    A gateway that is down changes nothing: the order is answered as it stands, and is checked again later.
     Raises OrderNotFoundError.
     """
 
-    def __init__(self, read_order: ReadOrder, gateway: PaymentGateway, settle: SettleOrder, clock: Clock) -> None:
+    def __init__(self, read_order: ReadOrder, gateway: PaymentGateway, reconcile: ReconcileOrder, clock: Clock) -> None:
         self._read_order = read_order
         self._gateway = gateway
-        self._settle = settle
+        self._reconcile = reconcile
         self._clock = clock
         self._turns = _Turns()
 
     async def __call__(self, order_id: OrderId, token: str) -> Order:
-        """The order, settled by what the gateway says now."""
+        """The order, reconciled by what the gateway says now."""
         order = await self._read_order(order_id, token)
-        if order.look_at is None:
+        if order.check_at is None:
             return order
         async with self._turns.of(order_id):
             if self._turns.took_one(order_id, self._clock()):
                 return await self._read_order(order_id, token)
-            return await self._look(order)
+            return await self._check(order)
 
-    async def _look(self, order: Order) -> Order:
+    async def _check(self, order: Order) -> Order:
         try:
             async with asyncio.timeout(_BUDGET):
                 payment = await self._gateway.get(order.payment_id)
         except (TimeoutError, GatewayError):
             return order
-        return (await self._settle(order, payment)).order
+        return (await self._reconcile(order, payment)).order
 
 
 class _Turns:
-    """Who may look at which order, one at a time, and who did a moment ago. Nothing is kept for longer than needed."""
+    """Who may check which order, one at a time, and who did a moment ago. Nothing is kept for longer than needed."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()

@@ -8,20 +8,21 @@ from datetime import UTC, datetime
 from dependency_injector import containers, providers
 
 from adapters.notify.in_process import InProcessNotifier
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.check_due_orders import CheckDueOrders
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
-from application.look_at_due_orders import LookAtDueOrders
 from application.place_order import PlaceOrder
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
+from application.reconcile_order import ReconcileOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
-from application.settle_order import SettleOrder
 from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
@@ -71,9 +72,9 @@ class Container(containers.DeclarativeContainer):
     )
 
     shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
-    settle = providers.Singleton(SettleOrder, store, notifier, clock, new_id, shop)
+    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop)
     read_order = providers.Singleton(ReadOrder, store)
-    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, settle)
+    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile)
 
     use_cases = providers.Singleton(
         UseCases,
@@ -87,19 +88,19 @@ class Container(containers.DeclarativeContainer):
             ttl=settings.provided.ttl,
         ),
         read_order=read_order,
-        verify_payment=providers.Singleton(VerifyPayment, read_order, gateway, settle, clock),
-        cancel_order=providers.Singleton(CancelOrder, read_order, gateway, settle),
+        verify_payment=providers.Singleton(VerifyPayment, read_order, gateway, reconcile, clock),
+        cancel_order=providers.Singleton(CancelOrder, read_order, gateway, reconcile),
         follow_order=providers.Singleton(FollowOrder, store, notifier),
         issue_ticket=providers.Singleton(IssueTicket, read_order, clock),
         redeem_ticket=providers.Singleton(RedeemTicket, store, clock),
         list_products=providers.Singleton(ListProducts, store),
-        handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, settle, clock),
+        handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, reconcile, clock),
         refund_order=providers.Singleton(RefundOrder, store, notifier, clock),
-        look_at_due_orders=providers.Singleton(
-            LookAtDueOrders,
+        check_due_orders=providers.Singleton(
+            CheckDueOrders,
             store=store,
             gateway=gateway,
-            settle=settle,
+            reconcile=reconcile,
             carry_out_refunds=carry_out_refunds,
             clock=clock,
         ),

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fake_portone import FakePortOneSettings
+from fake_portone.serve import fake_server
 from rich.console import Console
 
+from adapters.cli.operator import print_record
 from adapters.http.page import BUILT
-from adapters.portone.fake import FakePortOneSettings
+from adapters.http.serving import address, listen
 from application.read_order import ShowOrder
 from bootstrap import service
 from bootstrap.container import Container
-from bootstrap.fake import fake_server
-from bootstrap.operator import print_record
 from bootstrap.samples import SAMPLE_PRODUCTS
-from bootstrap.serving import address, listen
 from bootstrap.settings import Settings, read_settings
 from domain.ids import OrderId
 
@@ -64,7 +64,7 @@ async def play_once() -> int:
         container = Container(settings=place.settings)
         async with service.opened(container):
             print_record(await ShowOrder(container.store())(OrderId(order_id)))
-    _console.print("[bold green]paid, settled, and the ledger balances[/bold green]")
+    _console.print("[bold green]paid, reconciled, and the ledger balances[/bold green]")
     return 0
 
 
@@ -165,7 +165,7 @@ async def _ask(http: httpx.AsyncClient, method: str, url: str, **options: Any) -
 
 
 async def _follow(http: httpx.AsyncClient, shop: str, order_id: str, token: str) -> Any:
-    """The last event of the order's stream, which ends by itself once the order is settled."""
+    """The last event of the order's stream, which ends by itself once the order is reconciled."""
     headers = {"Authorization": f"Bearer {token}"}
     last: Any = None
     async with http.stream("GET", f"{shop}/api/v1/orders/{order_id}/events", headers=headers) as stream:

@@ -11,7 +11,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 from adapters.portone.transport import gateway_client
 from application.errors import StoreUnavailableError
 from bootstrap.container import new_id
@@ -23,7 +24,7 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at, and what to do if it is not well."""
+    """One thing that was checked, and what to do if it is not well."""
 
     what: str
     ok: bool
@@ -31,7 +32,7 @@ class Finding:
 
 
 async def examine() -> list[Finding]:
-    """Look at settings, database, gateway and clock; what depends on something that is missing is left out."""
+    """Check settings, database, gateway and clock; what depends on something that is missing is left out."""
     try:
         settings = read_settings()
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Several serving processes behind one socket. The first one also looks at due orders."""
+"""Several serving processes behind one socket. The first one also checks due orders."""
 
 from __future__ import annotations
 

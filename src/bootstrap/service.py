@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from adapters.http.app import HttpSettings, create_app
-from adapters.persistence.sql import migrate
+from adapters.http.serving import Background, Server, run_together
+from adapters.persistence.engine import migrate
 from application.errors import StoreUnavailableError
 from bootstrap.container import Container
 from bootstrap.samples import SAMPLE_PRODUCTS
-from bootstrap.serving import Background, Server, run_together
 from bootstrap.worker import keep_sweeping, work
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def serve(
 
 
 async def work_alone(container: Container) -> None:
-    """Look at due orders, and sweep, until a signal comes."""
+    """Check due orders, and sweep, until a signal comes."""
     settings = container.settings()
     async with opened(container):
         _log.info("working", gateway=settings.gateway, env=settings.env)
@@ -88,9 +88,9 @@ async def work_alone(container: Container) -> None:
 
 
 def _work_of(container: Container) -> list[Background]:
-    """What a worker does: look at due orders, and sweep, unless that is switched off."""
+    """What a worker does: check due orders, and sweep, unless that is switched off."""
     use_cases, every = container.use_cases(), container.settings().sweep_every
-    parts: list[Background] = [lambda stop: work(use_cases.look_at_due_orders, stop)]
+    parts: list[Background] = [lambda stop: work(use_cases.check_due_orders, stop)]
     if every:
         parts.append(lambda stop: keep_sweeping(use_cases.sweep_payments, stop, every=every))
     return parts

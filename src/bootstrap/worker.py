@@ -1,4 +1,4 @@
-"""The worker: looks at due orders, and sweeps now and then, for as long as it is let."""
+"""The worker: checks due orders, and sweeps now and then, for as long as it is let."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 
 import structlog
 
+from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayError, StoreUnavailableError
-from application.look_at_due_orders import LookAtDueOrders
 from application.sweep_payments import SweepPayments
 
 _IDLE = 1.0  # seconds between two questions whether anything is due
 _TROUBLED = 5.0  # seconds after the database could not be asked
 _SOON = 30.0  # seconds before the first sweep: whoever was down has most to find
-_GRACE = 1.5  # seconds that a look may still take once the worker is stopped
+_GRACE = 1.5  # seconds that a check may still take once the worker is stopped
 
 _log = structlog.get_logger("gyeolje.worker")
 
 
 async def work(
-    look_at_due_orders: LookAtDueOrders, stopping: asyncio.Event, *, idle: float = _IDLE, troubled: float = _TROUBLED
+    check_due_orders: CheckDueOrders, stopping: asyncio.Event, *, idle: float = _IDLE, troubled: float = _TROUBLED
 ) -> None:
-    """Look at due orders until ``stopping`` is set; looks that are under way then get a moment to finish.
+    """Check due orders until ``stopping`` is set; checks that are under way then get a moment to finish.
 
     One that does not finish is cancelled, which loses nothing: its order is due again when its lease ends.
     """
     while not stopping.is_set():
-        looking = asyncio.create_task(_look_once(look_at_due_orders, idle, troubled))
-        await _either(looking, stopping)
-        if not looking.done():
-            await asyncio.wait((looking,), timeout=_GRACE)
-            looking.cancel()
-            await asyncio.wait((looking,))
-        if not looking.cancelled() and (pause := looking.result()):
+        checking = asyncio.create_task(_check_once(check_due_orders, idle, troubled))
+        await _either(checking, stopping)
+        if not checking.done():
+            await asyncio.wait((checking,), timeout=_GRACE)
+            checking.cancel()
+            await asyncio.wait((checking,))
+        if not checking.cancelled() and (pause := checking.result()):
             await _is_set_within(stopping, pause)
 
 
@@ -80,24 +80,24 @@ async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     return event.is_set()
 
 
-async def _look_once(look_at_due_orders: LookAtDueOrders, idle: float, troubled: float) -> float:
-    """Look at what is due; how many seconds to wait before the next time."""
+async def _check_once(check_due_orders: CheckDueOrders, idle: float, troubled: float) -> float:
+    """Check what is due; how many seconds to wait before the next time."""
     try:
-        looked = await look_at_due_orders()
+        checked = await check_due_orders()
     except StoreUnavailableError as error:
         _log.warning("could not lease due orders", error=str(error))
         return troubled
     except Exception:  # noqa: BLE001 - the service beside us must not end with what nobody foresaw
         _log.exception("leasing due orders broke")
         return troubled
-    for look in looked:
-        if look.error is not None:
-            _log.error("a look broke", order=look.order_id, exc_info=look.error)
-        elif look.failure is not None:
-            _log.warning("a look failed and will be repeated", order=look.order_id, why=look.failure)
+    for check in checked:
+        if check.error is not None:
+            _log.error("a check broke", order=check.order_id, exc_info=check.error)
+        elif check.failure is not None:
+            _log.warning("a check failed and will be repeated", order=check.order_id, why=check.failure)
         else:
-            _log.info("looked", order=look.order_id)
-    return 0.0 if looked else idle
+            _log.info("checked", order=check.order_id)
+    return 0.0 if checked else idle
 
 
 async def _either(task: asyncio.Task[Any], stopping: asyncio.Event) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from domain.lifecycle import OrderStatus, mismatches
-from domain.payment import PaymentStatus
+from domain.decision import mismatches
+from domain.ids import OrderId
+from domain.lifecycle import OrderStatus
+from domain.money import Money
+from domain.order import Order
+from domain.payment import Payment, PaymentStatus, Shop
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from domain.ids import OrderId
-    from domain.money import Money
-    from domain.order import Order
-    from domain.payment import Payment, Shop
-
-SETTLING = timedelta(minutes=15)  # money that moved this short a time ago may wait for its order to be looked at
+RECONCILING = timedelta(minutes=15)  # money that moved this short a time ago may wait for its order to be checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +28,7 @@ class Balance:
     completed: int = 0
     refunded: int = 0
     owed: int = 0
-    unsettled: int = 0
+    unreconciled: int = 0
     orphaned: int = 0
     unexplained: int = 0
 
@@ -46,7 +41,7 @@ class FindingKind(StrEnum):
 
     UNEXPLAINED = "unexplained"
     ORPHANED = "orphaned"
-    UNSETTLED = "unsettled"
+    UNRECONCILED = "unreconciled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +91,8 @@ def _explain_rest(order: Order | None, payment: Payment, shop: Shop, now: dateti
     disagreement = _disagreement(order, payment)
     if disagreement is None:
         return _explain_agreed(order, payment, shop)
-    if _is_settling(order, payment, now):
-        return _found(FindingKind.UNSETTLED, order, payment.id, payment.left, disagreement)
+    if _is_reconciling(order, payment, now):
+        return _found(FindingKind.UNRECONCILED, order, payment.id, payment.left, disagreement)
     return _found(FindingKind.UNEXPLAINED, order, payment.id, _disputed(order, payment), disagreement)
 
 
@@ -154,13 +149,13 @@ def _explain_unknown(order: Order | None, payment: Payment, now: datetime) -> Ex
     if order is None:
         told = _found(FindingKind.ORPHANED, None, payment.id, payment.total, why)
         return replace(told, currency=None, balance=Balance())
-    kind = FindingKind.UNSETTLED if _is_settling(order, payment, now) else FindingKind.UNEXPLAINED
+    kind = FindingKind.UNRECONCILED if _is_reconciling(order, payment, now) else FindingKind.UNEXPLAINED
     return _found(kind, order, payment.id, order.captured or order.price, why)
 
 
-def _is_settling(order: Order, payment: Payment, now: datetime) -> bool:
-    """Whether the order will be looked at, and need not have been by now."""
-    return order.look_at is not None and payment.changed_at is not None and now - payment.changed_at < SETTLING
+def _is_reconciling(order: Order, payment: Payment, now: datetime) -> bool:
+    """Whether the order will be checked, and need not have been by now."""
+    return order.check_at is not None and payment.changed_at is not None and now - payment.changed_at < RECONCILING
 
 
 def _found(kind: FindingKind, order: Order | None, payment_id: str, amount: Money, why: str) -> Explanation:

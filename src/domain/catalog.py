@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from domain.ids import ProductId
-    from domain.money import Money
+from domain.ids import ProductId
+from domain.money import Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from domain.ids import OrderId
-    from domain.lifecycle import CancelReason, OrderStatus
-    from domain.money import Money
+from domain.ids import OrderId
+from domain.lifecycle import CancelReason, OrderStatus
+from domain.money import Money
 
 
 class HistoryKind(StrEnum):

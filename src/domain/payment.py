@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from domain.ids import RefundId
 from domain.money import Money
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from domain.ids import RefundId
 
 
 class PaymentStatus(StrEnum):

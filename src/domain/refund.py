@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from domain.ids import OrderId, RefundId
-    from domain.money import Money
+from domain.ids import OrderId, RefundId
+from domain.money import Money
 
 
 class RefundStatus(StrEnum):
@@ -35,13 +32,13 @@ class Refund:
     requested_by: str
     requested_at: datetime
     status: RefundStatus = RefundStatus.REQUESTED
-    settled_at: datetime | None = None
+    ended_at: datetime | None = None
     failure: str | None = None
 
     def succeeded(self, now: datetime) -> Refund:
         """This refund, seen done at the gateway."""
-        return replace(self, status=RefundStatus.SUCCEEDED, settled_at=now)
+        return replace(self, status=RefundStatus.SUCCEEDED, ended_at=now)
 
     def failed(self, failure: str, now: datetime) -> Refund:
         """This refund, which will never be carried out; money still owed needs a new one."""
-        return replace(self, status=RefundStatus.FAILED, settled_at=now, failure=failure)
+        return replace(self, status=RefundStatus.FAILED, ended_at=now, failure=failure)

@@ -1,32 +1,27 @@
-"""When to look at an order again. None means that the order is at rest.
+"""When to check an order again. None means that the order is at rest.
 
-Every delay is spread by up to a tenth either way, by the order's id and its count of looks: repeatable, yet no two
+Every delay is spread by up to a tenth either way, by the order's id and its count of checks: repeatable, yet no two
 orders march in step.
 """
 
 from __future__ import annotations
 
 import zlib
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-from domain.lifecycle import OrderStatus, unpaid_until
-from domain.payment import PaymentStatus
+from domain.decision import unpaid_until
+from domain.lifecycle import OrderStatus
+from domain.order import Order
+from domain.payment import Payment, PaymentStatus
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from domain.order import Order
-    from domain.payment import Payment
-
-LEASE = timedelta(seconds=150)  # longer than the slowest look: a get, a cancel (60 s), a get
+LEASE = timedelta(seconds=150)  # longer than the slowest check: a get, a cancel (60 s), a get
 
 _UNPAID_FIRST, _UNPAID_MOST = timedelta(seconds=30), timedelta(minutes=4)
 _DEPOSIT_MOST = timedelta(minutes=30)  # a virtual account waits for days
 _OWED_FIRST, _OWED_MOST = timedelta(seconds=5), timedelta(hours=1)
 _PUZZLED_FIRST, _PUZZLED_MOST = timedelta(minutes=1), timedelta(hours=1)
 _FAILED_FIRST, _FAILED_MOST = timedelta(seconds=2), timedelta(minutes=5)
-_LATE_LOOKS = (
+_LATE_CHECKS = (
     timedelta(minutes=2),
     timedelta(minutes=15),
     timedelta(hours=1),
@@ -36,36 +31,36 @@ _LATE_LOOKS = (
 LAGGING = timedelta(seconds=3)  # the gateway announced something that its record did not show yet
 
 
-def first_look(order: Order) -> datetime:
-    """When to look at an order that was just placed."""
+def first_check(order: Order) -> datetime:
+    """When to check an order that was just placed."""
     return min(order.created_at + _spread(order, _UNPAID_FIRST), order.expires_at)
 
 
-def next_look(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
-    """When to look again after ``payment`` was applied, ``order.looks`` looks into the order's present state."""
+def next_check(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
+    """When to check again after ``payment`` was applied, ``order.checks`` checks into the order's present state."""
     if payment is not None and payment.status is PaymentStatus.UNKNOWN:
         return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
     if order.owed:
         return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
     if order.status is OrderStatus.PENDING:
-        return _next_unpaid_look(order, payment, now)
+        return _next_unpaid_check(order, payment, now)
     if order.status is OrderStatus.CANCELLED and order.captured is None:
-        return _next_late_look(order, payment, now)
+        return _next_late_check(order, payment, now)
     return None
 
 
-def retry_look(order: Order, now: datetime) -> datetime:
-    """When to look again after a look that failed, ``order.failures`` times in a row by now."""
+def retry_check(order: Order, now: datetime) -> datetime:
+    """When to check again after a check that failed, ``order.failures`` times in a row by now."""
     return now + _grow(order, order.failures - 1, _FAILED_FIRST, _FAILED_MOST)
 
 
-def _next_late_look(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
+def _next_late_check(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
     if payment is not None and payment.waits_for_deposit:  # until its account is closed
         return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
-    return now + _spread(order, _LATE_LOOKS[order.looks]) if order.looks < len(_LATE_LOOKS) else None
+    return now + _spread(order, _LATE_CHECKS[order.checks]) if order.checks < len(_LATE_CHECKS) else None
 
 
-def _next_unpaid_look(order: Order, payment: Payment | None, now: datetime) -> datetime:
+def _next_unpaid_check(order: Order, payment: Payment | None, now: datetime) -> datetime:
     waits_for_deposit = payment is not None and payment.waits_for_deposit
     then = now + _backoff(order, _UNPAID_FIRST, _DEPOSIT_MOST if waits_for_deposit else _UNPAID_MOST)
     due = unpaid_until(order, payment)
@@ -73,7 +68,7 @@ def _next_unpaid_look(order: Order, payment: Payment | None, now: datetime) -> d
 
 
 def _backoff(order: Order, first: timedelta, most: timedelta) -> timedelta:
-    return _grow(order, order.looks, first, most)
+    return _grow(order, order.checks, first, most)
 
 
 def _grow(order: Order, times: int, first: timedelta, most: timedelta) -> timedelta:
@@ -81,5 +76,5 @@ def _grow(order: Order, times: int, first: timedelta, most: timedelta) -> timede
 
 
 def _spread(order: Order, delay: timedelta) -> timedelta:
-    share = zlib.crc32(f"{order.id}{order.looks}{order.failures}".encode()) / 2**32
+    share = zlib.crc32(f"{order.id}{order.checks}{order.failures}".encode()) / 2**32
     return delay * (0.9 + 0.2 * share)

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from domain.money import Money
-from domain.payment import PaymentStatus
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from domain.payment import Payment
+from domain.payment import Payment, PaymentStatus
 
 OVERLAP = timedelta(minutes=10)  # asked for again each time: the gateway may list a change late
 MARGIN = timedelta(minutes=1)  # how far behind our own clock the point stays, whatever the gateway's clock says

@@ -1,16 +1,12 @@
-"""A webhook event: a signed hint that it is time to look. It never carries a status or an amount that counts."""
+"""A webhook event: a signed hint that it is time to check. It never carries a status or an amount that counts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from domain.ids import WebhookId
 from domain.payment import PaymentStatus
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from domain.ids import WebhookId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-
-from adapters.portone.fake import FakePortOne, FakePortOneSettings
-from adapters.portone.fake.clock import FakeClock
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
 
 API_SECRET = "the fake's secret"
 STORE_ID = "store-00000000-0000-4000-8000-00000000000a"

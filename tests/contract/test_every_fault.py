@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 from dependency_injector import providers
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import CATALOGUE, Fault
+from fake_portone.ledger import CancelStatus, Purchase
+from fake_portone.webhooks import Answer, State
 
-from adapters.portone.fake import FakePortOne, FakePortOneSettings
-from adapters.portone.fake.clock import FakeClock
-from adapters.portone.fake.faults import CATALOGUE, Fault
-from adapters.portone.fake.ledger import CancelStatus, Purchase
-from adapters.portone.fake.webhooks import Answer, State
 from adapters.portone.gateway import Patience
 from application.read_order import OrderRecord
 from application.refund_order import RefundOrderCommand
@@ -120,7 +120,7 @@ class Place:
         self.time.at += timedelta(seconds=seconds)
         self.fake.clock.set()
         await self.quiet()
-        await self.use_cases.look_at_due_orders()
+        await self.use_cases.check_due_orders()
         await self.quiet()
 
     async def rest(self, placed: Any) -> OrderRecord:
@@ -128,8 +128,8 @@ class Place:
         for _ in range(STEPS_MOST):
             record = await self.record(placed)
             due = [d.at - self.fake.clock.elapsed() for d in self.fake.ledger._due]
-            if record.order.look_at is not None:
-                due.append((record.order.look_at - self.time.at).total_seconds())
+            if record.order.check_at is not None:
+                due.append((record.order.check_at - self.time.at).total_seconds())
             if any(delivery.state is State.WAITING for delivery in self.fake.webhooks.deliveries):
                 due.append(60.0)
             if not due:
@@ -197,7 +197,7 @@ async def buys(place: Place, faults: tuple[Fault, ...]) -> Any:
 
 
 async def buys_and_the_webhook_tells(place: Place, faults: tuple[Fault, ...]) -> Any:
-    """The same, and the order is COMPLETED before anybody looked at it by the clock."""
+    """The same, and the order is COMPLETED before anybody checked it by the clock."""
     placed = await buys(place, faults)
     assert (await place.record(placed)).order.status == "COMPLETED"
     return placed
@@ -280,7 +280,7 @@ class Case:
 
 
 GETS = 6
-"""How often PortOne must not be there for the handlers of two webhooks, and a look after them, to give up."""
+"""How often PortOne must not be there for the handlers of two webhooks, and a check after them, to give up."""
 
 CASES = (
     Case(Fault("webhook_duplicated"), buys_and_the_webhook_tells),

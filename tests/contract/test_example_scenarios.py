@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 import pytest
 from dependency_injector import providers
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.scenario import Player
+from fake_portone.script import read_scenario
 
-from adapters.portone.fake import FakePortOne, FakePortOneSettings
-from adapters.portone.fake.clock import FakeClock
-from adapters.portone.fake.scenario import Player
-from adapters.portone.fake.script import read_scenario
 from bootstrap import service
 from bootstrap.container import Container
 from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECRET, read_settings
@@ -95,7 +95,7 @@ async def town(
 @asynccontextmanager
 async def working(container: Container) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    worker = asyncio.create_task(work(container.use_cases().look_at_due_orders, stopping, idle=0.02))
+    worker = asyncio.create_task(work(container.use_cases().check_due_orders, stopping, idle=0.02))
     try:
         yield
     finally:

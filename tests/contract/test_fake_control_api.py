@@ -8,8 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-
-from adapters.portone.fake import FakePortOne
+from fake_portone import FakePortOne
 
 WINDOW = {
     "storeId": "store-a",

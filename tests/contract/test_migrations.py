@@ -16,8 +16,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.persistence import tables
-from adapters.persistence.engine import REVISION
-from adapters.persistence.sql import SqlStore, create_engine, migrate
+from adapters.persistence.engine import REVISION, create_engine, migrate
+from adapters.persistence.sql import SqlStore
 from application.errors import StoreUnavailableError
 
 OURS = {"orders", "refunds", "history", "webhooks", "products", "placements", "orphans", "sweeps"}
@@ -94,9 +94,9 @@ def test_the_revision_this_version_needs_is_the_newest() -> None:
 
 async def test_the_queries_know_every_table_and_column_as_it_is(engine: AsyncEngine) -> None:
     def found(connection: Connection) -> dict[str, dict[str, str]]:
-        look = inspect(connection)
-        names = [name for name in look.get_table_names() if name != "alembic_version"]
-        return {name: {c["name"]: str(c["type"]).partition(" ")[0] for c in look.get_columns(name)} for name in names}
+        check = inspect(connection)
+        names = [name for name in check.get_table_names() if name != "alembic_version"]
+        return {name: {c["name"]: str(c["type"]).partition(" ")[0] for c in check.get_columns(name)} for name in names}
 
     types = TYPES[engine.dialect.name]
     expected = {
@@ -115,7 +115,7 @@ async def test_migrating_twice_is_migrating_once(engine: AsyncEngine) -> None:
 
 _MIGRATE = """
 import asyncio, sys
-from adapters.persistence.sql import create_engine, migrate
+from adapters.persistence.engine import create_engine, migrate
 
 async def main(url: str) -> None:
     engine = create_engine(url)

@@ -11,6 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fake_portone import FakePortOne
+from fake_portone.buyer import Buyer
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 from portone_server_sdk import webhook
 from portone_server_sdk.common import PageInput
 from portone_server_sdk.errors import (
@@ -45,11 +49,6 @@ from portone_server_sdk.payment import (
     SucceededPaymentCancellation,
     VirtualAccountIssuedPayment,
 )
-
-from adapters.portone.fake import FakePortOne
-from adapters.portone.fake.buyer import Buyer
-from adapters.portone.fake.faults import Fault
-from adapters.portone.fake.ledger import Purchase
 
 SECRET = "the fake's secret"
 STORE = "store-00000000-0000-4000-8000-00000000000a"
@@ -364,7 +363,7 @@ async def test_a_key_whose_request_is_under_way_is_outstanding(server: Server) -
     server.fake.faults.put([Fault("gateway_slow", seconds=0.5, times=1)])
     first = asyncio.create_task(cancel(server, '"a-key-of-sixteen"', amount=1_000))
     async with asyncio.timeout(10):
-        while server.fake.faults.on()[0][1] == 0:  # noqa: ASYNC110 - faults ring no bell
+        while server.fake.faults.on()[0][1] == 0:  # noqa: ASYNC110 - faults notify nobody
             await asyncio.sleep(0.001)
     second = await cancel(server, '"a-key-of-sixteen"', amount=1_000)
     assert (second.status_code, second.json()["type"]) == (409, "IDEMPOTENCY_OUTSTANDING_REQUEST")

@@ -32,7 +32,7 @@ def notifier(new_notifier: NewNotifier) -> OrderNotifier:
     return new_notifier(8, 100)
 
 
-async def test_publishing_rings_every_follower_of_the_order(notifier: OrderNotifier) -> None:
+async def test_publishing_notifies_every_follower_of_the_order(notifier: OrderNotifier) -> None:
     with notifier.subscribe(ONE) as first, notifier.subscribe(ONE) as second:
         await notifier.publish(ONE)
         assert await first.wait(5)
@@ -40,8 +40,8 @@ async def test_publishing_rings_every_follower_of_the_order(notifier: OrderNotif
 
 
 async def test_a_follower_that_waits_is_woken_at_once(notifier: OrderNotifier) -> None:
-    with notifier.subscribe(ONE) as bell:
-        waiting = asyncio.create_task(bell.wait(30))
+    with notifier.subscribe(ONE) as subscription:
+        waiting = asyncio.create_task(subscription.wait(30))
         await asyncio.sleep(0)
         started = monotonic()
         await notifier.publish(ONE)
@@ -49,39 +49,39 @@ async def test_a_follower_that_waits_is_woken_at_once(notifier: OrderNotifier) -
     assert monotonic() - started < 5
 
 
-async def test_a_ring_before_the_wait_is_not_lost(notifier: OrderNotifier) -> None:
-    with notifier.subscribe(ONE) as bell:
+async def test_a_notification_before_the_wait_is_not_lost(notifier: OrderNotifier) -> None:
+    with notifier.subscribe(ONE) as subscription:
         await notifier.publish(ONE)
         await asyncio.sleep(0)
-        assert await bell.wait(5)
+        assert await subscription.wait(5)
 
 
-async def test_rings_since_the_last_wait_wake_once(notifier: OrderNotifier) -> None:
-    with notifier.subscribe(ONE) as bell:
+async def test_notifications_since_the_last_wait_wake_once(notifier: OrderNotifier) -> None:
+    with notifier.subscribe(ONE) as subscription:
         await notifier.publish(ONE)
         await notifier.publish(ONE)
-        assert await bell.wait(5)
-        assert not await bell.wait(0.01)
+        assert await subscription.wait(5)
+        assert not await subscription.wait(0.01)
 
 
-async def test_without_a_ring_the_wait_ends_in_time(notifier: OrderNotifier) -> None:
-    with notifier.subscribe(ONE) as bell:
+async def test_without_news_the_wait_ends_in_time(notifier: OrderNotifier) -> None:
+    with notifier.subscribe(ONE) as subscription:
         started = monotonic()
-        assert not await bell.wait(0.02)
+        assert not await subscription.wait(0.02)
     assert 0.015 < monotonic() - started < 5
 
 
-async def test_a_wait_of_no_time_tells_whether_it_rang(notifier: OrderNotifier) -> None:
-    with notifier.subscribe(ONE) as bell:
-        assert not await bell.wait(0)
+async def test_a_wait_of_no_time_tells_whether_there_was_news(notifier: OrderNotifier) -> None:
+    with notifier.subscribe(ONE) as subscription:
+        assert not await subscription.wait(0)
         await notifier.publish(ONE)
-        assert await bell.wait(0)
+        assert await subscription.wait(0)
 
 
-async def test_other_orders_do_not_ring(notifier: OrderNotifier) -> None:
-    with notifier.subscribe(ONE) as bell:
+async def test_other_orders_are_not_notified(notifier: OrderNotifier) -> None:
+    with notifier.subscribe(ONE) as subscription:
         await notifier.publish(OTHER)
-        assert not await bell.wait(0.01)
+        assert not await subscription.wait(0.01)
 
 
 async def test_publishing_to_nobody_does_nothing(notifier: OrderNotifier) -> None:
@@ -138,9 +138,9 @@ async def test_a_follower_that_is_cancelled_while_it_waits_frees_its_place(new_n
     entered = asyncio.Event()
 
     async def follow() -> None:
-        with notifier.subscribe(ONE) as bell:
+        with notifier.subscribe(ONE) as subscription:
             entered.set()
-            await bell.wait(30)
+            await subscription.wait(30)
 
     following = asyncio.create_task(follow())
     await entered.wait()
@@ -151,7 +151,7 @@ async def test_a_follower_that_is_cancelled_while_it_waits_frees_its_place(new_n
         pass
 
 
-async def test_closing_rings_everybody_for_the_last_time(notifier: OrderNotifier) -> None:
+async def test_closing_notifies_everybody_for_the_last_time(notifier: OrderNotifier) -> None:
     was_closing = notifier.closing
     with notifier.subscribe(ONE) as one, notifier.subscribe(OTHER) as other:
         waiting = asyncio.create_task(one.wait(30))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fake_portone import FakePortOne
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 
-from adapters.portone.fake import FakePortOne
-from adapters.portone.fake.faults import Fault
-from adapters.portone.fake.ledger import Purchase
+from adapters.portone.fake_gateway import FakePortOneGateway
 from adapters.portone.gateway import Patience, PortOneGateway
 from adapters.portone.transport import gateway_client
 from application.errors import (
@@ -66,7 +67,8 @@ async def world(request: pytest.FixtureRequest, fake_portone: FakePortOne) -> As
         if request.param == "in process":
             await stack.enter_async_context(fake_portone.running())
             yield World(
-                fake_portone, lambda secret, patience: fake_portone.gateway(api_secret=secret, patience=patience)
+                fake_portone,
+                lambda secret, patience: FakePortOneGateway(fake_portone, api_secret=secret, patience=patience),
             )
             return
         served = request.getfixturevalue("serve")
@@ -115,7 +117,7 @@ async def seen(gateway: PaymentGateway, payment_id: PaymentId) -> Payment:
 
 async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not happened():  # noqa: ASYNC110 - the ledger rings no bell
+        while not happened():  # noqa: ASYNC110 - the ledger notifies nobody
             await asyncio.sleep(0.001)
 
 

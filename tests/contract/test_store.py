@@ -20,9 +20,12 @@ from domain.history import HistoryEntry, HistoryKind
 from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
-from domain.order import Observed, Order, OrderLine, Settlement
+from domain.order import Observed, Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import place as placing
+from domain.reconciliation import reconcile, request_refund
 from domain.refund import Refund, RefundStatus
+from domain.revision import Reconciliation
 from domain.sweep import Orphan, Sweep
 from domain.webhook_event import WebhookEvent
 
@@ -36,8 +39,8 @@ SHOP = Shop(store_id="store-1", channel_type="LIVE")
 SEAT = OrderLine(product_id=ProductId("vip-1-1"), name="VIP 1열 1번", quantity=1, price=Money(355_000, "KRW"))
 
 
-def placed(number: int = 1, *, line: OrderLine = SEAT, at: datetime = NOW) -> Settlement:
-    return Order.place(
+def placed(number: int = 1, *, line: OrderLine = SEAT, at: datetime = NOW) -> Reconciliation:
+    return placing(
         order_id=OrderId(f"{number:032x}"),
         payment_id=PaymentId(f"{number:032d}"),
         token_hash=f"{number:064x}",
@@ -60,14 +63,14 @@ def payment(order: Order, status: PaymentStatus = PaymentStatus.PAID, **fields: 
     return Payment(**(said | fields))
 
 
-def settled(order: Order, seen: Payment | None = None, refunds: Sequence[Refund] = ()) -> Settlement:
+def reconciled(order: Order, seen: Payment | None = None, refunds: Sequence[Refund] = ()) -> Reconciliation:
     refund_id = RefundId(f"refund-{order.seq}-{order.id}")
-    return order.settle(seen or payment(order), shop=SHOP, now=NOW, refund_id=refund_id, refunds=refunds)
+    return reconcile(order, seen or payment(order), shop=SHOP, now=NOW, refund_id=refund_id, refunds=refunds)
 
 
-async def keep(unit: UnitOfWork, settlement: Settlement) -> None:
-    await unit.history.append(settlement.entries)
-    await unit.orders.add(settlement.order)
+async def keep(unit: UnitOfWork, reconciliation: Reconciliation) -> None:
+    await unit.history.append(reconciliation.entries)
+    await unit.orders.add(reconciliation.order)
 
 
 async def write(store: Store, *steps: Callable[[UnitOfWork], Awaitable[object]]) -> None:
@@ -78,16 +81,16 @@ async def write(store: Store, *steps: Callable[[UnitOfWork], Awaitable[object]])
 
 
 async def place(store: Store, number: int = 1, *, line: OrderLine = SEAT, at: datetime = NOW) -> Order:
-    settlement = placed(number, line=line, at=at)
+    reconciliation = placed(number, line=line, at=at)
     async with store.writing() as unit:
-        await keep(unit, settlement)
+        await keep(unit, reconciliation)
         await unit.commit()
-    return settlement.order
+    return reconciliation.order
 
 
-async def change(store: Store, order: Order, settlement: Settlement) -> Order:
+async def change(store: Store, order: Order, reconciliation: Reconciliation) -> Order:
     async with store.writing() as unit:
-        stored = await record(unit, order, settlement)
+        stored = await record(unit, order, reconciliation)
         await unit.commit()
     return stored
 
@@ -117,8 +120,8 @@ async def test_leaving_without_commit_undoes_everything(store: Store) -> None:
     event = WebhookEvent(id=WebhookId("msg_1"), type="Transaction.Paid", payment_id=None, store_id=None)
     async with store.writing() as unit:
         await keep(unit, placed(2))
-        await record(unit, order, settled(order))
-        await unit.inbox.add(event, outcome="settled", received_at=NOW)
+        await record(unit, order, reconciled(order))
+        await unit.inbox.add(event, outcome="reconciled", received_at=NOW)
         await unit.catalog.put(Product(id=ProductId("p"), name="p", price=Money(1, "KRW")))
 
     async with store.reading() as unit:
@@ -153,7 +156,7 @@ async def test_each_read_of_a_reading_unit_sees_what_is_committed_by_then(store:
     order = await place(store)
     async with store.reading() as unit:
         assert await unit.orders.by_id(order.id) == order
-        stored = await change(store, order, settled(order))
+        stored = await change(store, order, reconciled(order))
         assert await unit.orders.by_id(order.id) == stored
 
 
@@ -170,7 +173,7 @@ async def test_a_writing_unit_waits_for_no_reading_one(store: Store) -> None:
     async with store.reading() as unit:
         await unit.orders.by_id(order.id)
         async with asyncio.timeout(2):
-            await change(store, order, settled(order))
+            await change(store, order, reconciled(order))
 
 
 async def test_a_reading_unit_refuses_to_commit_and_to_write(store: Store) -> None:
@@ -188,7 +191,7 @@ async def test_a_reading_unit_refuses_to_commit_and_to_write(store: Store) -> No
         lambda unit: unit.orders.lease_due(NOW, NOW, 1),
         lambda unit: unit.refunds.save(refund),
         lambda unit: unit.history.append([entry]),
-        lambda unit: unit.inbox.add(event, outcome="settled", received_at=NOW),
+        lambda unit: unit.inbox.add(event, outcome="reconciled", received_at=NOW),
         lambda unit: unit.catalog.put(Product(id=ProductId("p"), name="p", price=Money(1, "KRW"))),
         lambda unit: unit.catalog.hold(ProductId("p"), 1),
         lambda unit: unit.catalog.release(ProductId("p"), 1),
@@ -206,7 +209,7 @@ async def test_a_reading_unit_refuses_to_commit_and_to_write(store: Store) -> No
 
 async def test_a_unit_in_which_a_step_failed_cannot_be_committed(store: Store) -> None:
     order = await place(store)
-    stored = await change(store, order, settled(order))
+    stored = await change(store, order, reconciled(order))
     async with store.writing() as unit:
         await unit.catalog.put(Product(id=ProductId("p"), name="p", price=Money(1, "KRW")))
         with pytest.raises(ConflictError):
@@ -224,7 +227,7 @@ async def test_a_unit_has_a_deadline(new_store: NewStore) -> None:
     with pytest.raises(StoreUnavailableError, match="not done in time"):
         await write(store, lambda unit: unit.orders.by_id(order.id), lambda _: asyncio.Event().wait())
 
-    assert (await change(store, order, settled(order))).status is OrderStatus.COMPLETED
+    assert (await change(store, order, reconciled(order))).status is OrderStatus.COMPLETED
 
 
 async def test_a_unit_that_waits_for_another_has_a_deadline(new_store: NewStore) -> None:
@@ -239,7 +242,7 @@ async def test_a_unit_that_waits_for_another_has_a_deadline(new_store: NewStore)
         await unit.orders.by_id(order.id)
         with pytest.raises(StoreUnavailableError):
             await asyncio.create_task(also())
-        await record(unit, order, settled(order))
+        await record(unit, order, reconciled(order))
         await unit.commit()
 
     assert (await read(store, order)).status is OrderStatus.COMPLETED
@@ -267,17 +270,17 @@ async def test_every_field_of_an_order_comes_back_as_it_was(store: Store, price:
     line = OrderLine(product_id=ProductId("p-2"), name='좌석 "A"\\ \U0001f3ab', quantity=1, price=price)
     order = await place(store, line=line)
     full = replace(
-        settled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))).order,
+        reconciled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))).order,
         observed=Observed(said="SOMETHING_NEW", attempt="tx-1", changed_at=NOW, updated_at=NOW - timedelta(seconds=1)),
         attention="a person, please: 확인",
-        look_at=NOW + timedelta(microseconds=1),
-        looks=3,
+        check_at=NOW + timedelta(microseconds=1),
+        checks=3,
         failures=2,
     )
     stored = await change(
         store,
         order,
-        replace(settled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))), order=full),
+        replace(reconciled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))), order=full),
     )
 
     found = await read(store, order)
@@ -296,7 +299,7 @@ async def test_an_order_of_several_lines_keeps_them_in_order(store: Store) -> No
         OrderLine(product_id=ProductId("b"), name="둘", quantity=2, price=Money(10, "KRW")),
         OrderLine(product_id=ProductId("a"), name="하나", quantity=1, price=Money(0, "KRW")),
     )
-    settlement = Order.place(
+    reconciliation = placing(
         order_id=OrderId("o"),
         payment_id=PaymentId("A" * 32),
         token_hash="t",
@@ -305,10 +308,10 @@ async def test_an_order_of_several_lines_keeps_them_in_order(store: Store) -> No
         expires_at=NOW,
     )
     async with store.writing() as unit:
-        await keep(unit, settlement)
+        await keep(unit, reconciliation)
         await unit.commit()
 
-    assert (await read(store, settlement.order)).lines == lines
+    assert (await read(store, reconciliation.order)).lines == lines
 
 
 async def test_an_order_whose_history_was_not_appended_first_cannot_be_kept(store: Store) -> None:
@@ -338,17 +341,17 @@ async def test_a_second_order_for_one_payment_is_a_conflict(store: Store) -> Non
 
 async def test_a_saved_order_has_the_next_version(store: Store) -> None:
     order = await place(store)
-    await change(store, order, settled(order))
+    await change(store, order, reconciled(order))
 
     assert (await read(store, order)).version == order.version + 1
 
 
 async def test_saving_an_order_that_was_saved_by_anybody_since_is_a_conflict(store: Store) -> None:
     order = await place(store)
-    stored = await change(store, order, settled(order))
+    stored = await change(store, order, reconciled(order))
     async with store.writing() as unit:
         with pytest.raises(ConflictError):
-            await unit.orders.save(order.look_by(NOW))
+            await unit.orders.save(order.check_by(NOW))
 
     assert await read(store, order) == stored
 
@@ -373,7 +376,7 @@ async def test_an_order_is_found_by_its_payment(store: Store) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "a\x00b", "\ud800", "결제", "x" * 100_000, "' OR 1=1 --", "%"])
-async def test_any_text_may_be_looked_up(store: Store, text: str) -> None:
+async def test_any_text_may_be_asked_for(store: Store, text: str) -> None:
     await place(store)
     for unit_of in (store.reading, store.writing):
         async with unit_of() as unit:
@@ -406,7 +409,7 @@ async def test_in_a_writing_unit_an_order_is_held_until_the_unit_ends(new_store:
         waiting = asyncio.create_task(also())
         done, _ = await asyncio.wait([waiting], timeout=0.2)
         assert not done
-        stored = await record(unit, order, settled(order))
+        stored = await record(unit, order, reconciled(order))
         await unit.commit()
 
     assert await waiting == stored
@@ -417,18 +420,18 @@ async def test_of_ten_units_that_read_decide_and_write_one_order_at_once_exactly
     order = await place(stores[0])
     together = asyncio.Barrier(10)
 
-    async def settle(store: Store) -> bool:
+    async def reconcile(store: Store) -> bool:
         await together.wait()
         async with store.writing() as unit:
             current = await unit.orders.by_id(order.id)
             assert current is not None
             if current.status is not OrderStatus.PENDING:
                 return False
-            await record(unit, current, settled(current))
+            await record(unit, current, reconciled(current))
             await unit.commit()
             return True
 
-    assert sorted(await asyncio.gather(*(settle(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
+    assert sorted(await asyncio.gather(*(reconcile(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
     assert [e.kind.value for e in await ask(stores[0], lambda unit: unit.history.of_order(order.id))] == [
         "placed",
         "payment_observed",
@@ -441,16 +444,16 @@ async def test_of_ten_units_that_save_what_they_read_before_exactly_one_wins(new
     order = await place(stores[0])
     together = asyncio.Barrier(10)
 
-    async def settle(store: Store) -> bool:
+    async def reconcile(store: Store) -> bool:
         seen = await read(store, order)
         await together.wait()
         try:
-            await change(store, seen, settled(seen))
+            await change(store, seen, reconciled(seen))
         except ConflictError:
             return False
         return True
 
-    assert sorted(await asyncio.gather(*(settle(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
+    assert sorted(await asyncio.gather(*(reconcile(stores[n % 2]) for n in range(10)))) == [False] * 9 + [True]
     assert (await read(stores[0], order)).version == 1
 
 
@@ -463,13 +466,13 @@ async def test_leases_go_to_at_most_so_many_the_longest_due_first(store: Store) 
         await unit.commit()
 
     assert [order.id for order in leased] == [f"{2:032x}", f"{3:032x}"]
-    assert [(order.look_at, order.version) for order in leased] == [(until, 1), (until, 1)]
+    assert [(order.check_at, order.version) for order in leased] == [(until, 1), (until, 1)]
     assert [await read(store, order) for order in leased] == list(leased)
 
 
 async def test_an_order_is_due_at_its_very_moment_and_not_before_it(store: Store) -> None:
     order = await place(store)
-    due = order.look_at
+    due = order.check_at
     assert due is not None
     moment = timedelta(microseconds=1)
     async with store.writing() as unit:
@@ -481,7 +484,7 @@ async def test_an_order_is_due_at_its_very_moment_and_not_before_it(store: Store
 
 async def test_an_order_at_rest_is_never_due(store: Store) -> None:
     order = await place(store)
-    await change(store, order, settled(order))
+    await change(store, order, reconciled(order))
     async with store.writing() as unit:
         assert await unit.orders.due_count(NOW + timedelta(days=365)) == 0
         assert await unit.orders.lease_due(NOW + timedelta(days=365), NOW, 10) == []
@@ -523,7 +526,7 @@ async def test_a_lease_makes_a_slower_save_a_conflict(store: Store) -> None:
         await unit.commit()
 
     with pytest.raises(ConflictError):
-        await change(store, order, settled(order))
+        await change(store, order, reconciled(order))
 
 
 async def test_pages_begin_with_the_newest_and_go_on_without_gap_or_repetition(store: Store) -> None:
@@ -541,10 +544,10 @@ async def test_pages_begin_with_the_newest_and_go_on_without_gap_or_repetition(s
 
 async def test_pages_hold_what_matches(store: Store) -> None:
     orders = [await place(store, number, at=NOW + timedelta(seconds=number)) for number in range(1, 5)]
-    await change(store, orders[0], settled(orders[0]))
-    await change(store, orders[1], settled(orders[1], payment(orders[1], PaymentStatus.UNKNOWN, said="NEW")))
-    wrong = settled(orders[2], payment(orders[2], store_id="another"))
-    await change(store, orders[2], replace(wrong, order=replace(wrong.order, attention="look")))
+    await change(store, orders[0], reconciled(orders[0]))
+    await change(store, orders[1], reconciled(orders[1], payment(orders[1], PaymentStatus.UNKNOWN, said="NEW")))
+    wrong = reconciled(orders[2], payment(orders[2], store_id="another"))
+    await change(store, orders[2], replace(wrong, order=replace(wrong.order, attention="check")))
 
     async def ids(**matching: Any) -> list[int]:
         found = await ask(store, lambda unit: unit.orders.page(**matching))
@@ -566,8 +569,9 @@ async def test_pages_hold_what_matches(store: Store) -> None:
 async def owing(store: Store, number: int = 1, *, line: OrderLine = SEAT) -> tuple[Order, Refund]:
     """A completed order of which half is owed back."""
     order = await place(store, number, line=line)
-    order = await change(store, order, settled(order))
-    asked = order.request_refund(
+    order = await change(store, order, reconciled(order))
+    asked = request_refund(
+        order,
         Money(order.price.minor // 2, order.price.currency),
         refund_id=RefundId(f"refund-{number}"),
         reason="마음이 바뀜",
@@ -609,8 +613,8 @@ async def test_saving_a_refund_replaces_the_one_of_its_id(store: Store) -> None:
 async def test_the_refunds_of_an_order_come_the_oldest_first_and_none_of_another(store: Store) -> None:
     order, first = await owing(store, 1)
     _, other = await owing(store, 2)
-    asked = order.request_refund(
-        None, refund_id=RefundId("a"), reason="rest", requested_by="operator", now=NOW + timedelta(seconds=1)
+    asked = request_refund(
+        order, None, refund_id=RefundId("a"), reason="rest", requested_by="operator", now=NOW + timedelta(seconds=1)
     )
     await change(store, order, asked)
 
@@ -621,12 +625,12 @@ async def test_the_refunds_of_an_order_come_the_oldest_first_and_none_of_another
 async def test_two_full_refunds_asked_for_at_once_are_one(new_store: NewStore) -> None:
     stores = [new_store(), new_store()]
     order = await place(stores[0])
-    order = await change(stores[0], order, settled(order))
+    order = await change(stores[0], order, reconciled(order))
     together = asyncio.Barrier(2)
 
     async def refund(store: Store, name: str) -> bool:
         seen = await read(store, order)
-        asked = seen.request_refund(None, refund_id=RefundId(name), reason="", requested_by="operator", now=NOW)
+        asked = request_refund(seen, None, refund_id=RefundId(name), reason="", requested_by="operator", now=NOW)
         await together.wait()
         try:
             await change(store, seen, asked)
@@ -644,7 +648,7 @@ async def test_a_refund_asked_for_ten_times_at_once_with_one_key_is_one(
 ) -> None:
     stores = [new_store(), new_store()]
     order = await place(stores[0])
-    order = await change(stores[0], order, settled(order))
+    order = await change(stores[0], order, reconciled(order))
     command = RefundOrderCommand(
         order_id=order.id, amount=amount, reason="", requested_by="operator", idempotency_key="once"
     )
@@ -692,7 +696,7 @@ async def test_every_field_of_an_entry_comes_back_as_it_was(store: Store, curren
 
 async def test_entries_come_in_order_after_a_number_and_never_those_of_another_order(store: Store) -> None:
     order, other = await place(store, 1), await place(store, 2)
-    await change(store, order, settled(order))
+    await change(store, order, reconciled(order))
 
     async def numbers(order_id: OrderId, after: int = 0) -> list[int]:
         entries = await ask(store, lambda unit: unit.history.of_order(order_id, after=after))
@@ -708,8 +712,8 @@ async def test_entries_come_in_order_after_a_number_and_never_those_of_another_o
 
 async def test_appending_an_entry_that_is_there_already_is_a_conflict(store: Store) -> None:
     order = await place(store)
-    entries = settled(order).entries
-    await change(store, order, settled(order))
+    entries = reconciled(order).entries
+    await change(store, order, reconciled(order))
     with pytest.raises(ConflictError):
         async with store.writing() as unit:
             await unit.history.append(entries)
@@ -721,7 +725,7 @@ async def test_the_history_takes_no_gap(store: Store) -> None:
     order = await place(store)
     with pytest.raises(StoreUnavailableError, match="refused: the history has no gaps"):
         async with store.writing() as unit:
-            await unit.history.append([replace(settled(order).entries[0], seq=3)])
+            await unit.history.append([replace(reconciled(order).entries[0], seq=3)])
 
 
 async def test_appending_nothing_is_nothing(store: Store) -> None:
@@ -742,7 +746,7 @@ async def test_an_event_is_kept_once_for_ever(store: Store) -> None:
     assert not await ask(store, lambda unit: unit.inbox.seen(WebhookId("msg_1")))
     for expected in (True, False):
         async with store.writing() as unit:
-            assert await unit.inbox.add(event(), outcome="settled", received_at=NOW) is expected
+            assert await unit.inbox.add(event(), outcome="reconciled", received_at=NOW) is expected
             await unit.commit()
 
     assert await ask(store, lambda unit: unit.inbox.seen(WebhookId("msg_1")))
@@ -752,9 +756,9 @@ async def test_an_event_is_kept_once_for_ever(store: Store) -> None:
 async def test_an_event_seen_before_fails_nothing_else_in_its_unit(store: Store) -> None:
     order = await place(store)
     async with store.writing() as unit:
-        assert await unit.inbox.add(event(), outcome="settled", received_at=NOW)
-        assert not await unit.inbox.add(event(), outcome="settled", received_at=NOW)
-        await record(unit, order, settled(order))
+        assert await unit.inbox.add(event(), outcome="reconciled", received_at=NOW)
+        assert not await unit.inbox.add(event(), outcome="reconciled", received_at=NOW)
+        await record(unit, order, reconciled(order))
         await unit.commit()
 
     assert (await read(store, order)).status is OrderStatus.COMPLETED
@@ -767,7 +771,7 @@ async def test_of_ten_copies_of_an_event_that_come_at_once_exactly_one_is_kept(n
     async def receive(store: Store) -> bool:
         await together.wait()
         async with store.writing() as unit:
-            kept = await unit.inbox.add(event(), outcome="settled", received_at=NOW)
+            kept = await unit.inbox.add(event(), outcome="reconciled", received_at=NOW)
             await unit.commit()
             return kept
 
@@ -899,10 +903,12 @@ async def test_of_twenty_who_want_the_last_seat_exactly_one_gets_it(new_store: N
 
 
 async def place_with_key(store: Store, number: int, key: str) -> PlacedBefore:
-    settlement = placed(number)
-    remembered = PlacedBefore(key_hash=key, order_id=settlement.order.id, fingerprint=f"f{number}", salt=f"s{number}")
+    reconciliation = placed(number)
+    remembered = PlacedBefore(
+        key_hash=key, order_id=reconciliation.order.id, fingerprint=f"f{number}", salt=f"s{number}"
+    )
     async with store.writing() as unit:
-        await keep(unit, settlement)
+        await keep(unit, reconciliation)
         await unit.placements.add(remembered)
         await unit.commit()
     return remembered
@@ -945,7 +951,7 @@ async def test_of_ten_orders_placed_at_once_with_one_key_exactly_one_is_kept(new
 
 async def test_the_orders_of_many_payments_come_by_payment_without_those_that_have_none(store: Store) -> None:
     orders = [await place(store, number) for number in range(1, 5)]
-    await change(store, orders[0], settled(orders[0]))
+    await change(store, orders[0], reconciled(orders[0]))
     asked = [orders[0].payment_id, "unknown", orders[2].payment_id, "a\x00b", "\ud800", orders[2].payment_id, "가"]
 
     found = await ask(store, lambda unit: unit.orders.by_payments(asked))
@@ -969,7 +975,7 @@ async def test_asking_for_the_orders_of_payments_holds_none_of_them(new_store: N
     async with store.reading() as unit:
         await unit.orders.by_payments([order.payment_id])
         async with asyncio.timeout(2):
-            await change(other, order, settled(order))
+            await change(other, order, reconciled(order))
 
 
 async def test_orders_of_which_anything_was_captured_come_by_when_they_moved(store: Store) -> None:
@@ -977,11 +983,11 @@ async def test_orders_of_which_anything_was_captured_come_by_when_they_moved(sto
     for number, minutes in moved.items():
         order = await place(store, number, at=NOW - timedelta(days=number))
         changed_at = NOW + timedelta(minutes=minutes)
-        await change(store, order, settled(order, payment(order, changed_at=changed_at)))
+        await change(store, order, reconciled(order, payment(order, changed_at=changed_at)))
     untimed = await place(store, 7, at=NOW + timedelta(minutes=2))
-    await change(store, untimed, settled(untimed))
+    await change(store, untimed, reconciled(untimed))
     unpaid = await place(store, 8, at=NOW + timedelta(minutes=2))
-    await change(store, unpaid, settled(unpaid, payment(unpaid, PaymentStatus.READY)))
+    await change(store, unpaid, reconciled(unpaid, payment(unpaid, PaymentStatus.READY)))
     seen: list[int] = []
     after = None
     since, until = NOW + timedelta(minutes=1), NOW + timedelta(minutes=5)
@@ -1125,7 +1131,7 @@ async def test_of_ten_who_take_the_sweep_at_once_exactly_one_gets_it(new_store: 
 async def test_no_save_breaks_a_rule(store: Store, changed: dict[str, Any], rule: str) -> None:
     order = await place(store)
     partly = payment(order, PaymentStatus.PARTIAL_CANCELLED, cancelled=Money(1_000, "KRW"))
-    stored = await change(store, order, settled(order, partly))
+    stored = await change(store, order, reconciled(order, partly))
     assert (stored.status, stored.seq) == (OrderStatus.COMPLETED, 3)
     async with store.writing() as unit:
         with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
@@ -1147,12 +1153,12 @@ async def test_no_save_breaks_a_rule(store: Store, changed: dict[str, Any], rule
 async def test_no_order_is_in_a_state_that_cannot_be(store: Store, changed: dict[str, Any], rule: str) -> None:
     order = await place(store)
     dollars = payment(order, total=Money(355_000, "USD"), cancelled=Money(0, "USD"))
-    settlement = settled(order, dollars)
-    assert settlement.order.reason is CancelReason.MISMATCH
-    wrong = replace(settlement.order, **changed)
-    last = replace(settlement.entries[-1], status=wrong.status, reason=wrong.reason, refunded=wrong.refunded)
+    reconciliation = reconciled(order, dollars)
+    assert reconciliation.order.reason is CancelReason.MISMATCH
+    wrong = replace(reconciliation.order, **changed)
+    last = replace(reconciliation.entries[-1], status=wrong.status, reason=wrong.reason, refunded=wrong.refunded)
     async with store.writing() as unit:
-        await unit.history.append([*settlement.entries[:-1], last])
+        await unit.history.append([*reconciliation.entries[:-1], last])
         with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
             await unit.orders.save(wrong)
 
@@ -1161,7 +1167,7 @@ async def test_no_order_is_in_a_state_that_cannot_be(store: Store, changed: dict
 
 async def test_an_order_begins_pending(store: Store) -> None:
     order = placed().order
-    done = settled(order)
+    done = reconciled(order)
     with pytest.raises(StoreUnavailableError, match="refused: an order begins PENDING"):
         await write(
             store,
@@ -1172,11 +1178,11 @@ async def test_an_order_begins_pending(store: Store) -> None:
 
 async def test_every_edge_of_the_lifecycle_can_be_gone(store: Store) -> None:
     order = await place(store, 1)
-    completed = await change(store, order, settled(order))
+    completed = await change(store, order, reconciled(order))
     back = payment(order, PaymentStatus.CANCELLED, cancelled=order.price)
-    refunded = await change(store, completed, settled(completed, back))
+    refunded = await change(store, completed, reconciled(completed, back))
     other = await place(store, 2)
-    gone = await change(store, other, other.settle(None, shop=SHOP, now=NOW, refund_id=RefundId("r"), give_up=True))
+    gone = await change(store, other, reconcile(other, None, shop=SHOP, now=NOW, refund_id=RefundId("r"), give_up=True))
 
     assert [(o.status.value, o.reason) for o in (completed, refunded, gone)] == [
         ("COMPLETED", None),
@@ -1190,14 +1196,14 @@ async def test_every_edge_of_the_lifecycle_can_be_gone(store: Store) -> None:
     [
         ({"id": "r2", "amount": Money(1, "KRW")}, "a refund is owed by its order"),
         (
-            {"id": "r2", "amount": Money(1, "KRW"), "status": RefundStatus.FAILED, "settled_at": NOW},
+            {"id": "r2", "amount": Money(1, "KRW"), "status": RefundStatus.FAILED, "ended_at": NOW},
             "a refund begins REQUESTED",
         ),
         ({"id": "r2", "amount": Money(0, "KRW")}, "a refund gives something back"),
         ({"amount": Money(1, "KRW")}, "a refund keeps its identity"),
         ({"reason": "another"}, "a refund keeps its identity"),
         ({"requested_by": "another"}, "a refund keeps its identity"),
-        ({"settled_at": NOW}, "a refund that has ended says when"),
+        ({"ended_at": NOW}, "a refund that has ended says when"),
         ({"status": RefundStatus.SUCCEEDED}, "a refund that has ended says when"),
     ],
     ids=str,
@@ -1217,7 +1223,7 @@ async def test_a_refund_ends_once(store: Store, again: RefundStatus) -> None:
     async with store.writing() as unit:
         await unit.refunds.save(refund.failed("no", NOW))
         await unit.commit()
-    other = replace(refund, status=again, settled_at=None if again is RefundStatus.REQUESTED else NOW)
+    other = replace(refund, status=again, ended_at=None if again is RefundStatus.REQUESTED else NOW)
     async with store.writing() as unit:
         with pytest.raises(StoreUnavailableError, match="refused: a refund ends once"):
             await unit.refunds.save(other)

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from fake_portone.ledger import Cancel, Purchase
 
 from adapters.persistence.sql import SqlStore
-from adapters.portone.fake.ledger import Cancel, Purchase
 from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client
 from application.audit_payments import AuditPayments
@@ -23,6 +23,8 @@ from domain.ids import OrderId, PaymentId, ProductId, RefundId
 from domain.money import Money
 from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import place as placing
+from domain.reconciliation import reconcile
 
 STORE_ID = "store-00000000-0000-4000-8000-00000000000a"
 API_SECRET = "the fake's secret"
@@ -35,9 +37,9 @@ def now() -> datetime:
 
 
 async def place(store: Store, number: int, payment: Payment | None = None) -> Order:
-    """An order placed a day ago, and settled by ``payment``."""
+    """An order placed a day ago, and reconciled by ``payment``."""
     begun = now() - timedelta(days=1)
-    settlement = Order.place(
+    reconciliation = placing(
         order_id=OrderId(f"{number:032x}"),
         payment_id=PaymentId(f"{number:032d}"),
         token_hash=f"{number:064x}",
@@ -45,13 +47,13 @@ async def place(store: Store, number: int, payment: Payment | None = None) -> Or
         now=begun,
         expires_at=begun + timedelta(minutes=15),
     )
-    order = settlement.order
+    order = reconciliation.order
     async with store.writing() as unit:
-        await unit.history.append(settlement.entries)
+        await unit.history.append(reconciliation.entries)
         await unit.orders.add(order)
         if payment is not None:
-            settled = order.settle(payment, shop=SHOP, now=begun, refund_id=RefundId(f"r{number}"))
-            await record(unit, order, settled)
+            reconciled = reconcile(order, payment, shop=SHOP, now=begun, refund_id=RefundId(f"r{number}"))
+            await record(unit, order, reconciled)
         await unit.commit()
     return order
 
@@ -113,8 +115,8 @@ async def test_of_eight_who_sweep_at_once_one_sweeps_and_every_order_is_made_due
     async with stores[1].reading() as unit:
         orders = await unit.orders.by_payments([f"{n:032d}" for n in range(20)])
         state = await unit.sweeps.read()
-    assert all(order.look_at is not None and order.look_at <= now() for order in orders.values())
-    assert {order.version for order in orders.values()} == {2}, "settled once, made due once"
+    assert all(order.check_at is not None and order.check_at <= now() for order in orders.values())
+    assert {order.version for order in orders.values()} == {2}, "reconciled once, made due once"
     assert (state.holder, state.held_until) == (None, None)
 
 
@@ -125,23 +127,23 @@ async def test_orders_that_others_change_while_they_are_swept_end_due_or_in_line
         await place(stores[0], number, paid(number))
     seen = {number: paid(number, back=1) for number in range(10)}
 
-    async def settle(number: int) -> None:
+    async def reconcile(number: int) -> None:
         async with stores[1].reading() as unit:
             order = await unit.orders.by_id(OrderId(f"{number:032x}"))
         assert order is not None
-        settled = order.settle(seen[number], shop=SHOP, now=now(), refund_id=RefundId("r"))
+        reconciled = reconcile(order, seen[number], shop=SHOP, now=now(), refund_id=RefundId("r"))
         async with stores[1].writing() as unit:
-            await record(unit, order, settled)
+            await record(unit, order, reconciled)
             await unit.commit()
 
     sweeping = asyncio.create_task(sweeper(stores[0], Listing(list(seen.values())))())
-    ended = await asyncio.gather(*(settle(number) for number in range(0, 10, 2)), return_exceptions=True)
+    ended = await asyncio.gather(*(reconcile(number) for number in range(0, 10, 2)), return_exceptions=True)
     await sweeping
     async with stores[0].reading() as unit:
         orders = await unit.orders.by_payments([f"{n:032d}" for n in range(10)])
     assert len(ended) == 5
     for name, order in orders.items():
-        assert order.refunded.minor == 1 or order.look_at is not None, name
+        assert order.refunded.minor == 1 or order.check_at is not None, name
 
 
 # --- through the real client, over HTTP -------------------------------------------------------------------------
@@ -177,4 +179,4 @@ async def test_a_thousand_payments_over_http_are_swept_and_audited_a_batch_at_a_
     audit = await AuditPayments(store=sql_store, gateway=gateway, shop=SHOP, clock=now)()
     won = PRICE.minor
     assert audit.balances["KRW"] == Balance(captured=1_000 * won, completed=2 * won, refunded=won, orphaned=997 * won)
-    assert (audit.is_clean, audit.counts[FindingKind.UNSETTLED]) == (True, 1)
+    assert (audit.is_clean, audit.counts[FindingKind.UNRECONCILED]) == (True, 1)

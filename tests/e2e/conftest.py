@@ -82,7 +82,7 @@ class Shop:
         return await self.http.post(url, headers=bearer(placed))
 
     async def until(self, placed: Any, **wanted: Any) -> Any:
-        """The order once it looks as ``wanted``; asked again and again, for that is what is observed."""
+        """The order once it stands as ``wanted``; asked again and again, for that is what is observed."""
         order: Any = None
         async with asyncio.timeout(PATIENCE):
             while order is None or any(order[name] != value for name, value in wanted.items()):

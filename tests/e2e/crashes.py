@@ -77,8 +77,8 @@ def sleeps(*, full: bool) -> list[Case]:
                 chosen += [Case(flow, step, Failure.PAUSED, database) for database in _DATABASES]
             elif what == "commit asked":
                 chosen.append(Case(flow, step, Failure.PAUSED, "postgresql"))
-    few = {("look", "cancel asked"), ("look", "gateway answered"), ("webhook of another sum", "gateway answered")}
-    return [case for case in chosen if full or (case.flow, case.step) in few | {("look", "commit asked (3)")}]
+    few = {("check", "cancel asked"), ("check", "gateway answered"), ("webhook of another sum", "gateway answered")}
+    return [case for case in chosen if full or (case.flow, case.step) in few | {("check", "commit asked (3)")}]
 
 
 # --- processes -----------------------------------------------------------------------------------------------------
@@ -263,12 +263,12 @@ class Trial:
         flow = self.case.flow
         if flow != "place":
             self.placed = await self._place(service)
-        if flow in {"refund", "look"}:
+        if flow in {"refund", "check"}:
             await self._pay()
             await self._completed(service)
             await self._until(self._deliveries, lambda deliveries: all(d["state"] == "succeeded" for d in deliveries))
         await service.tell("arm", flow=flow, step=self.case.step, failure=self.case.failure)
-        if flow == "look":
+        if flow == "check":
             for key in ("first", "second"):
                 await self._refund(service, key)
 
@@ -280,7 +280,7 @@ class Trial:
                     await self._post_order(service)
                 case "refund":
                     await self._refund(service)
-                case "look":
+                case "check":
                     await service.tell("work")
                 case _:
                     await self._pay(PRICE // 2 if self.case.flow.endswith("another sum") else PRICE)
@@ -336,7 +336,7 @@ class Trial:
     def _is_as_meant(self, evidence: Evidence) -> list[str]:
         order = evidence.orders[0]
         another_sum = self.case.flow.endswith("another sum")
-        back = {"look": 2 * PART, "refund": PART}.get(self.case.flow, PRICE // 2 if another_sum else 0)
+        back = {"check": 2 * PART, "refund": PART}.get(self.case.flow, PRICE // 2 if another_sum else 0)
         wanted = ("CANCELLED" if another_sum else "COMPLETED", PRICE // 2 if another_sum else PRICE, back)
         assert order.balance is not None
         found = order.record["order"]["status"], order.balance["captured"], order.balance["cancelled"]

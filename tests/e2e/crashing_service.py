@@ -32,6 +32,7 @@ import asyncpg  # type: ignore[import-untyped]  # noqa: F401
 import uvloop
 from dependency_injector import providers
 
+from adapters.http.serving import Server, run_together
 from adapters.persistence.sql import SqlStore
 from application.errors import GatewayUnavailableError
 from application.handle_webhook_event import HandleWebhookEvent
@@ -39,7 +40,6 @@ from application.refund_order import RefundOrderCommand
 from bootstrap import service
 from bootstrap.container import Container, utc_now
 from bootstrap.logs import configure_logs
-from bootstrap.serving import Server, run_together
 from bootstrap.settings import read_settings
 from bootstrap.worker import work
 from domain.ids import OrderId
@@ -75,7 +75,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "commit asked",
         "committed",
         "unit ended",
-        "followers rung",
+        "followers notified",
         "done",
         "answered",
     ),
@@ -94,7 +94,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "commit asked",
         "committed",
         "unit ended",
-        "followers rung",
+        "followers notified",
         "done",
         "answered",
     ),
@@ -123,10 +123,10 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "commit asked",
         "committed",
         "unit ended",
-        "followers rung",
+        "followers notified",
         "done",
     ),
-    "look": (
+    "check": (
         "arrived",
         "due counted",
         "unit begun",
@@ -155,7 +155,7 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "commit asked (3)",
         "committed (3)",
         "unit ended (3)",
-        "followers rung",
+        "followers notified",
         "cancel asked (2)",
         "cancel answered (2)",
         "gateway asked (3)",
@@ -168,13 +168,13 @@ STEPS: Mapping[str, tuple[str, ...]] = {
         "commit asked (4)",
         "committed (4)",
         "unit ended (4)",
-        "followers rung (2)",
+        "followers notified (2)",
         "done",
     ),
 }
 """Every step of every flow, in the order they happen; the failure comes right after the step.
 
-``look`` carries out two partial refunds of the same sum. A test holds this list to what a service really does.
+``check`` carries out two partial refunds of the same sum. A test holds this list to what a service really does.
 """
 
 
@@ -243,7 +243,7 @@ class Saboteur:
         finally:
             _flow.reset(token)
             flow.over = True
-            if len(flow.passed) < 3 and flow is not self.struck:  # a look that found nothing due
+            if len(flow.passed) < 3 and flow is not self.struck:  # a check that found nothing due
                 self.flows.remove(flow)
 
     @asynccontextmanager
@@ -410,11 +410,11 @@ def _sabotaged(container: Container, saboteur: Saboteur) -> None:
     unit = {name: lambda make: lambda: _Unit(make(), saboteur) for name in ("reading", "writing")}
     container.store.override(providers.Object(_Wrapped(store, unit)))
     container.gateway.override(providers.Object(_gateway(container.gateway(), saboteur)))
-    rung = {"publish": _telling(saboteur, after="followers rung")}
-    container.notifier.override(providers.Object(_Wrapped(container.notifier(), rung)))
+    notified = {"publish": _telling(saboteur, after="followers notified")}
+    container.notifier.override(providers.Object(_Wrapped(container.notifier(), notified)))
     use_cases = container.use_cases()
     handle = HandleWebhookEvent(
-        container.store(), container.gateway(), container.settle(), utc_now, budget=WEBHOOK_BUDGET
+        container.store(), container.gateway(), container.reconcile(), utc_now, budget=WEBHOOK_BUDGET
     )
     wrapped: dict[str, Any] = {
         "place_order": _telling(saboteur, after="done")(use_cases.place_order),
@@ -502,23 +502,23 @@ async def _serve(port: int) -> None:
     saboteur = Saboteur()
     container = Container(settings=read_settings())
     _sabotaged(container, saboteur)
-    look_at_due_orders = container.use_cases().look_at_due_orders
+    check_due_orders = container.use_cases().check_due_orders
 
-    async def look() -> Any:
+    async def check() -> Any:
         await saboteur.working.wait()
-        async with saboteur.flow("look"):
+        async with saboteur.flow("check"):
             await saboteur.passed("arrived")
-            looked = await look_at_due_orders()
-            if looked:
+            checked = await check_due_orders()
+            if checked:
                 await saboteur.passed("done")
-            return looked
+            return checked
 
-    looking: Any = look
+    checking: Any = check
     async with service.opened(container):
         app: Any = service.application(container)
         app.asgi_handler = _Front(app.asgi_handler, saboteur, container)
         server = Server(app, [_listen(port)])
-        await run_together([server], [lambda stop: work(looking, stop, idle=0.1, troubled=0.3)])
+        await run_together([server], [lambda stop: work(checking, stop, idle=0.1, troubled=0.3)])
 
 
 def _listen(port: int) -> socket.socket:

@@ -18,11 +18,11 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.persistence.engine import READS
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.cli.operator import record_json
+from adapters.persistence.engine import READS, create_engine
+from adapters.persistence.sql import SqlStore
 from application.read_order import OrderRecord, ShowOrder
 from bootstrap.container import Container
-from bootstrap.operator import record_json
 from bootstrap.settings import FAKE_API_SECRET, read_settings
 from domain.ids import OrderId
 
@@ -168,8 +168,8 @@ def _at_rest(order: OrderEvidence) -> list[str]:
     """Invariant 6."""
     ours = order.record["order"]
     found = []
-    if ours["lookAt"] is not None:
-        found.append(f"it is to be looked at again at {ours['lookAt']}")
+    if ours["checkAt"] is not None:
+        found.append(f"it is to be checked again at {ours['checkAt']}")
     if ours["owed"]["amount"]:
         found.append(f"{ours['owed']['amount']} is still owed")
     if ours["status"] == "PENDING":
@@ -189,7 +189,7 @@ def _followers_see_it_all(order: OrderEvidence) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where the judge looks: the fake's addresses, and one database."""
+    """Where the judge checks: the fake's addresses, and one database."""
 
     http: httpx.AsyncClient
     fake_url: str
@@ -250,7 +250,7 @@ class Bench:
     async def make_due(self, order_ids: Sequence[str] | None = None) -> int:
         """Let time pass until every order that is not at rest is due, leased or not; how many there are."""
         its = "" if order_ids is None else " AND id IN :ids"
-        statement = text(f"UPDATE orders SET look_at = 0 WHERE look_at IS NOT NULL{its}")  # noqa: S608 - ours
+        statement = text(f"UPDATE orders SET check_at = 0 WHERE check_at IS NOT NULL{its}")  # noqa: S608 - ours
         try:
             async with self._connected(writes=True) as connection:
                 if order_ids is not None:
@@ -284,11 +284,11 @@ class Bench:
 
     async def everything(self, order_ids: Collection[str]) -> list[Any]:
         """Each row about these orders, webhooks apart: what delivering anything twice must not change."""
-        names = "status, reason, captured_minor, refunded_minor, owed_minor, seq, attention, look_at"
+        names = "status, reason, captured_minor, refunded_minor, owed_minor, seq, attention, check_at"
         shown = [
             f"SELECT id, {names} FROM orders WHERE id IN :ids ORDER BY id",  # noqa: S608 - ours
             "SELECT order_id, seq, kind, at, status, data FROM history WHERE order_id IN :ids ORDER BY order_id, seq",
-            "SELECT id, order_id, minor, status, settled_at FROM refunds WHERE order_id IN :ids ORDER BY id",
+            "SELECT id, order_id, minor, status, ended_at FROM refunds WHERE order_id IN :ids ORDER BY id",
         ]
         async with self._connected() as connection:
             result = []

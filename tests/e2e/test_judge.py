@@ -22,7 +22,7 @@ def good() -> dict[str, Any]:
     """A COMPLETED order of which a part went back, as everybody sees it."""
     kinds = ("placed", "payment_observed", "completed", "refund_requested", "payment_observed", "refund_succeeded")
     order = {"id": "o", "status": "COMPLETED", "reason": None, "price": money(1000), "refunded": money(300)}
-    order |= {"captured": money(1000), "owed": money(0), "lookAt": None}
+    order |= {"captured": money(1000), "owed": money(0), "checkAt": None}
     cancellation = {"status": "SUCCEEDED", "totalAmount": 300, "reason": f"[{REFUND}] asked", "trigger": "API"}
     return {
         "record": {
@@ -72,7 +72,7 @@ WRONGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "its history ends": lambda w: w["states"].append("CANCELLED"),
     "more than once in its history": lambda w: w["record"]["history"][4].update(kind="completed"),
     "refunds, and its history tells": lambda w: w["record"]["history"][3].update(kind="attention"),
-    "is to be looked at again": lambda w: w["record"]["order"].update(lookAt="2026"),
+    "is to be checked again": lambda w: w["record"]["order"].update(checkAt="2026"),
     "is still owed": lambda w: w["record"]["order"]["owed"].update(amount=1),
     "it is still PENDING": lambda w: w["record"]["order"].update(status="PENDING"),
     "a follower saw": lambda w: w["followed"][0].pop(2),

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 from application.read_order import ShowOrder
 from bootstrap.settings import FAKE_WEBHOOK_SECRET
 from domain.ids import OrderId

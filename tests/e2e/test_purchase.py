@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 from application.read_order import OrderRecord, ShowOrder
 from domain.ids import OrderId
 
@@ -44,7 +45,7 @@ async def test_a_buyer_pays_and_the_webhook_completes_the_order(place: Any, data
     assert kinds[0] == "placed"
     assert kinds.count("completed") == 1
     assert kinds[-1] == "completed"
-    assert record.order.look_at is None
+    assert record.order.check_at is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 from application.read_order import ShowOrder
 from bootstrap.settings import FAKE_STORE_ID, FAKE_WEBHOOK_SECRET
 from domain.ids import OrderId
@@ -80,5 +81,5 @@ async def test_a_hundred_webhooks_twenty_returns_and_five_workers_make_one_trans
 async def make_due(database_url: str) -> None:
     engine = create_engine(database_url)
     async with engine.begin() as connection:
-        await connection.execute(text("UPDATE orders SET look_at = 0 WHERE status = 'PENDING'"))
+        await connection.execute(text("UPDATE orders SET check_at = 0 WHERE status = 'PENDING'"))
     await engine.dispose()

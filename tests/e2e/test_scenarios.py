@@ -58,7 +58,7 @@ async def test_a_story_that_does_not_ends_with_1_and_says_what_was_seen(town: An
 
 
 @pytest.mark.parametrize(("net", "code"), [(70, 0), (5, 1)])
-async def test_it_stays_to_be_looked_at_if_it_is_told_to(town: Any, tmp_path: Path, net: int, code: int) -> None:
+async def test_it_stays_to_be_checked_if_it_is_told_to(town: Any, tmp_path: Path, net: int, code: int) -> None:
     path = tmp_path / "story.toml"
     path.write_text(STORY.format(net=net))
     fake = await town.fake(webhooks(9), "--scenario", str(path), "--stay")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from adapters.persistence.sql import create_engine
+from adapters.persistence.engine import create_engine
 
 if TYPE_CHECKING:
     from proof import Cases

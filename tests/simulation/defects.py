@@ -79,10 +79,10 @@ class Defect:
 _LIFECYCLE = "domain/lifecycle.py"
 _ORDER = "domain/order.py"
 _WEBHOOK = "application/handle_webhook_event.py"
-_LOOK = "application/look_at_due_orders.py"
+_CHECK = "application/check_due_orders.py"
 _REFUND = "application/refund_order.py"
 _PLACE = "application/place_order.py"
-_GATEWAY = "adapters/portone/fake/gateway.py"
+_GATEWAY = "adapters/portone/fake_gateway.py"
 
 _ASK = "        payment = await self._gateway.get(order.payment_id)\n"
 
@@ -175,16 +175,16 @@ class HandleWebhookEvent:""",
             async with self._store.reading() as unit:
                 order = await unit.orders.by_payment(cancel.payment_id)
             payment = await self._gateway.get(cancel.payment_id)
-            await self._settle(order, replace(payment, cancellations=(failed,)))
+            await self._reconcile(order, replace(payment, cancellations=(failed,)))
             return failed
 
     async def _requested(self""",
         ),
     ),
     Defect(
-        "a look that timed out counts as no such payment",
+        "a check that timed out counts as no such payment",
         (
-            _LOOK,
+            _CHECK,
             _ASK,
             """\
         try:
@@ -198,10 +198,10 @@ class HandleWebhookEvent:""",
         "a webhook is acknowledged before it is stored",
         (
             _WEBHOOK,
-            "        settled = await self._settle(order, payment, event=event)\n",
+            "        reconciled = await self._reconcile(order, payment, event=event)\n",
             """\
-        self._later = asyncio.create_task(self._settle(order, payment, event=event))
-        return WebhookOutcome.SETTLED
+        self._later = asyncio.create_task(self._reconcile(order, payment, event=event))
+        return WebhookOutcome.RECONCILED
 """,
         ),
     ),
@@ -209,15 +209,15 @@ class HandleWebhookEvent:""",
         "a webhook is dropped while the gateway is down",
         (
             _WEBHOOK,
-            "            settled = await self._settle.later(order, event=event)\n",
+            "            reconciled = await self._reconcile.later(order, event=event)\n",
             "            return WebhookOutcome.STORED\n",
         ),
     ),
     Defect(
         "money is asked back before the refund is committed",
         (
-            _LOOK,
-            "        settled = await self._settle(order, payment, on_schedule=True)\n",
+            _CHECK,
+            "        reconciled = await self._reconcile(order, payment, on_schedule=True)\n",
             """\
         from application.ports import CancelPayment
 
@@ -232,18 +232,18 @@ class HandleWebhookEvent:""",
                     reason="late",
                 )
             )
-        settled = await self._settle(order, payment, on_schedule=True)
+        reconciled = await self._reconcile(order, payment, on_schedule=True)
 """,
         ),
     ),
     Defect(
-        "nobody looks at due orders",
-        (_LOOK, "            if not await unit.orders.due_count(now):\n", "            if now:\n"),
+        "nobody checks due orders",
+        (_CHECK, "            if not await unit.orders.due_count(now):\n", "            if now:\n"),
     ),
     Defect(
         "an order expires without the gateway being asked",
         (
-            _LOOK,
+            _CHECK,
             _ASK,
             """\
         payment = None
@@ -328,7 +328,7 @@ class HandleWebhookEvent:""",
         ),
     ),
     Defect(
-        "an Idempotency-Key is not looked up",
+        "an Idempotency-Key is not found again",
         (_PLACE, "(before := await unit.placements.by_key(_hash(key))) is not None", "(before := None)"),
         (_PLACE, "                await unit.placements.add(remembered)\n", "                assert remembered\n"),
     ),

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from adapters.portone.fake.ledger import CAPTURED, CancelStatus, Ledger, PaymentRecord, RefusedError, Status
+from fake_portone.ledger import CAPTURED, CancelStatus, Ledger, PaymentRecord, RefusedError, Status
+
 from application.audit_payments import Audit
 from application.follow_order import OrderEvent
 from application.ports import CancelPayment, Store
@@ -143,7 +144,7 @@ class Judge:
         for order_id in sorted(changed):
             kept = await self._read(order_id)
             if kept is None:
-                continue  # another look at it is under way
+                continue  # another check of it is under way
             before = self.known.get(order_id)
             self.known[order_id] = kept
             self._judge_step(before, kept, heard)
@@ -262,8 +263,8 @@ class Judge:
         order = kept.order
         name = self.story.called(order.id)
         record = self._record(order.payment_id)
-        if order.look_at is not None or order.status is OrderStatus.PENDING or order.owed:
-            self.broken(Property.REST, f"{name} is {order.status}, owes {order.owed}, is looked at {order.look_at}")
+        if order.check_at is not None or order.status is OrderStatus.PENDING or order.owed:
+            self.broken(Property.REST, f"{name} is {order.status}, owes {order.owed}, is checked {order.check_at}")
         if record is None or record.status not in CAPTURED:
             if order.status is OrderStatus.COMPLETED:
                 self.broken(Property.PAID, f"{name} is COMPLETED without money: {record}")

@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adapters.portone.fake.ledger import Purchase, RefusedError
+from fake_portone.ledger import Purchase, RefusedError
+
 from application.errors import (
     GatewayError,
     OrderNotFoundError,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dependency_injector import providers
 
+from adapters.portone.fake_gateway import FakePortOneGateway
 from application.errors import GatewayError, GatewayUnavailableError, StoreUnavailableError, WebhookRefusedError
 from application.follow_order import FollowOrder, Pace
 from application.ports import CancelPayment, PaymentGateway, Store, UnitOfWork
@@ -67,7 +68,7 @@ class Process:
             wired.enter_context(_CONTAINER.clock.override(providers.Object(self.now)))
             wired.enter_context(_CONTAINER.new_id.override(providers.Object(world.new_id)))
             wired.enter_context(_CONTAINER.store.override(providers.Object(store)))
-            gateway = _Gateway(self, world.fake.gateway())
+            gateway = _Gateway(self, FakePortOneGateway(world.fake))
             wired.enter_context(_CONTAINER.gateway.override(providers.Object(gateway)))
             _CONTAINER.reset_singletons()
             self.webhook_reader = _CONTAINER.webhook_reader()
@@ -137,20 +138,20 @@ class Process:
         return 200
 
     async def work(self) -> None:
-        """Look at whatever is due, as the worker does."""
+        """Check whatever is due, as the worker does."""
         world = self.world
         while True:
             await world.until_due(self)
             await asyncio.sleep(world.lot.random())
             answers.get().clear()
             try:
-                looks = await self.use_cases.look_at_due_orders()
+                checks = await self.use_cases.check_due_orders()
             except StoreUnavailableError:
                 await asyncio.sleep(5.0)
                 continue
-            for looked in looks:
-                if looked.error is not None and not isinstance(looked.error, StoreUnavailableError):
-                    world.judge.broken(Property.FORESEEN, f"a look broke: {looked.error!r}")
+            for checked in checks:
+                if checked.error is not None and not isinstance(checked.error, StoreUnavailableError):
+                    world.judge.broken(Property.FORESEEN, f"a check broke: {checked.error!r}")
 
     async def sweep(self) -> None:
         """Sweep now and then, as the worker does."""
@@ -234,7 +235,7 @@ class _Table:
         async def stepping(*args: Any, **named: Any) -> Any:
             await self._process.step()
             result = await call(*args, **named)
-            if name in ("add", "save") and hasattr(args[0], "payment_id") and hasattr(args[0], "look_at"):
+            if name in ("add", "save") and hasattr(args[0], "payment_id") and hasattr(args[0], "check_at"):
                 self._changed.add(args[0].id)
             elif name == "save" and hasattr(args[0], "order_id"):
                 self._changed.add(args[0].order_id)

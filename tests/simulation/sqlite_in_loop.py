@@ -18,7 +18,8 @@ import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.persistence.sql import SqlStore, create_engine, migrate
+from adapters.persistence.engine import create_engine, migrate
+from adapters.persistence.sql import SqlStore
 from application.ports import Store
 
 T = TypeVar("T")

@@ -67,7 +67,7 @@ def test_the_histories_are_full_of_trouble(played: Any) -> None:
         "deaths": 1000,
         "refunds asked for": 1000,
         "webhooks duplicate": 1000,
-        "webhooks settled": 1000,
+        "webhooks reconciled": 1000,
         "webhooks stored": 1000,
     }
     assert {

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import CATALOGUE, Fault
+from fake_portone.ledger import Status
+from fake_portone.webhooks import State
+
 from adapters.persistence.memory import MemoryStore
-from adapters.portone.fake import FakePortOne, FakePortOneSettings
-from adapters.portone.fake.clock import FakeClock
-from adapters.portone.fake.faults import CATALOGUE, Fault
-from adapters.portone.fake.ledger import Status
-from adapters.portone.fake.webhooks import State
 from application.ports import Store
 from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECRET
 from domain.catalog import Product
@@ -64,7 +65,7 @@ class World:
         self.processes: list[Process] = []
         self.is_calm = False
         self._started = 0
-        self._bell = asyncio.Event()
+        self._news = asyncio.Event()
         self._work: set[asyncio.Task[Any]] = set()
 
     # --- time and chance ---
@@ -125,20 +126,20 @@ class World:
     async def committed(self, changed: set[OrderId], heard: Answers) -> None:
         """Tell the judge, and whoever waits for something to be due."""
         await self.judge.committed(changed, heard)
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     async def until_due(self, process: Process) -> None:
-        """Wait until, by the clock of ``process``, an order is to be looked at."""
+        """Wait until, by the clock of ``process``, an order is to be checked."""
         while True:
-            looks = [kept.order.look_at for kept in self.judge.known.values() if kept.order.look_at is not None]
-            wait = (min(looks) - process.now()).total_seconds() if looks else None
+            checks = [kept.order.check_at for kept in self.judge.known.values() if kept.order.check_at is not None]
+            wait = (min(checks) - process.now()).total_seconds() if checks else None
             if wait is not None and wait <= 0:
                 return
-            bell = self._bell
+            news = self._news
             try:
                 async with asyncio.timeout(wait):
-                    await bell.wait()
+                    await news.wait()
             except TimeoutError:
                 return
 
@@ -234,7 +235,7 @@ class World:
             self.fake.ledger.fail(payment_id, "declined in the end")
 
     async def _rest(self) -> None:
-        """Let time pass until nothing is left to do: no order to look at, no webhook to deliver."""
+        """Let time pass until nothing is left to do: no order to check, no webhook to deliver."""
         until = self.seconds() + _RESTING
         while self.seconds() < until:
             await asyncio.sleep(600.0)
@@ -242,12 +243,12 @@ class World:
                 await self._sweep()
                 if self._is_quiet():
                     return
-        unrested = [self.story.called(k.order.id) for k in self.judge.known.values() if k.order.look_at is not None]
+        unrested = [self.story.called(k.order.id) for k in self.judge.known.values() if k.order.check_at is not None]
         self.judge.broken(Property.REST, f"{', '.join(unrested) or 'webhooks'}: still at it after ten days of calm")
 
     def _is_quiet(self) -> bool:
         waiting = any(delivery.state is State.WAITING for delivery in self.fake.webhooks.deliveries)
-        return not waiting and all(kept.order.look_at is None for kept in self.judge.known.values())
+        return not waiting and all(kept.order.check_at is None for kept in self.judge.known.values())
 
     async def _sweep(self) -> None:
         """Find what nobody was told of."""

@@ -14,7 +14,7 @@ export type Shown =
   | "closed" // the buyer closed the window
   | "failed" // the attempt failed
   | "unavailable" // PortOne's window could not be loaded
-  | "closing" // the time is up; a last look is taken whether money came
+  | "closing" // the time is up; a last check is taken whether money came
   | "paid"
   | "refunding" // money that must not be kept is on its way back
   | "mismatch" // it came back: something else was paid than what was ordered
@@ -112,7 +112,7 @@ export class OrderSession {
   ) {
     const isUnavailable = kept.outcome?.is === "unavailable"; // a page that is new may load PortOne's script again
     this.#kept = isUnavailable ? { ...kept, outcome: null } : kept;
-    this.#snapshot = this.#look();
+    this.#snapshot = this.#check();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -126,7 +126,7 @@ export class OrderSession {
     return this.#kept.id;
   }
 
-  /** Begin to follow; if the buyer is just back from the window, also ask for a look at the payment. */
+  /** Begin to follow; if the buyer is just back from the window, also ask for a check of the payment. */
   start(back: Outcome | null): void {
     this.#follow();
     if (back !== null) this.#cameBack(back);
@@ -149,7 +149,7 @@ export class OrderSession {
     this.#cameBack(outcome);
   }
 
-  /** Have the service look at the payment now. */
+  /** Have the service check the payment now. */
   async check(): Promise<void> {
     await this.#ask(() => this.world.verify(), "unreachable");
     if (!this.#isGone) this.#follow();
@@ -243,7 +243,7 @@ export class OrderSession {
     this.#tell();
   }
 
-  /** Look anew when the order's time is up, by the service's clock. */
+  /** Check anew when the order's time is up, by the service's clock. */
   #setAlarm(order: Order): void {
     clearTimeout(this.#alarm);
     const left = Date.parse(order.expiresAt) - this.#kept.ahead - this.world.now();
@@ -251,11 +251,11 @@ export class OrderSession {
   }
 
   #tell(): void {
-    this.#snapshot = this.#look();
+    this.#snapshot = this.#check();
     for (const listener of this.#listeners) listener();
   }
 
-  #look(): Snapshot {
+  #check(): Snapshot {
     const order = this.#order;
     const expiresAt = order && Date.parse(order.expiresAt) - this.#kept.ahead;
     const { outcome, refundAsked } = this.#kept;

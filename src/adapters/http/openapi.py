@@ -62,7 +62,7 @@ _REFUSALS: Mapping[str, tuple[Kind, ...]] = {
         ("webhook", (400, 413), (WebhookRefusedError, *_STORE)),
     )
 }
-"""What each operation may refuse. A status that is not here is a bug, and hostile requests look for one."""
+"""What each operation may refuse. A status that is not here is a bug, and hostile requests search for one."""
 
 
 def openapi_config(webhook_path: str) -> OpenAPIConfig:

@@ -80,7 +80,7 @@ class OrderRoutes:
         return order_out(await self._read(request, order_id))
 
     async def verify(self, request: AnyRequest, order_id: FromPath[str]) -> OrderOut:
-        """The buyer is back from the payment window: look at the payment now."""
+        """The buyer is back from the payment window: check the payment now."""
         return order_out(await self._use_cases.verify_payment(_known(order_id), token_of(request.scope["headers"])))
 
     async def cancel(self, request: AnyRequest, order_id: FromPath[str]) -> OrderOut:

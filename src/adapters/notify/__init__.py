@@ -1,1 +1,1 @@
-"""Who rings the followers of an order."""
+"""Who notifies the followers of an order."""

@@ -1,4 +1,4 @@
-"""Rings followers within this process. Other processes' followers see a change when they next look by themselves."""
+"""Notifies followers within this process. Other processes' followers see a change when they next read by themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from application.errors import TooManyStreamsError
-from application.ports import OrderNotifier, Wakeups
+from application.ports import OrderNotifier, Subscription
 from domain.ids import OrderId
 
 _PER_ORDER = 8  # a few tabs, and connections of theirs that are dead without our knowing yet
@@ -20,39 +20,39 @@ class InProcessNotifier(OrderNotifier):
     def __init__(self, *, per_order: int = _PER_ORDER, in_all: int = _IN_ALL) -> None:
         self._per_order = per_order
         self._in_all = in_all
-        self._bells: dict[OrderId, set[_Bell]] = {}
+        self._subscriptions: dict[OrderId, set[InProcessSubscription]] = {}
         self._followers = 0
         self._closing = False
 
     async def publish(self, order_id: OrderId) -> None:
-        """Ring every follower of this order."""
-        for bell in self._bells.get(order_id, ()):
-            bell.ring()
+        """Notify every follower of this order."""
+        for subscription in self._subscriptions.get(order_id, ()):
+            subscription.notify()
 
     @contextmanager
-    def subscribe(self, order_id: OrderId) -> Iterator[Wakeups]:
-        """A bell for this order; the place is taken on entering, and free again on leaving."""
-        bells = self._bells.get(order_id, set())
-        if self._followers >= self._in_all or len(bells) >= self._per_order:
+    def subscribe(self, order_id: OrderId) -> Iterator[Subscription]:
+        """A subscription to this order; the place is taken on entering, and free again on leaving."""
+        its = self._subscriptions.get(order_id, set())
+        if self._followers >= self._in_all or len(its) >= self._per_order:
             raise TooManyStreamsError("too many streams are open; close one, or try again in a minute")
-        bell = _Bell()
-        bells.add(bell)
-        self._bells[order_id] = bells
+        subscription = InProcessSubscription()
+        its.add(subscription)
+        self._subscriptions[order_id] = its
         self._followers += 1
         try:
-            yield bell
+            yield subscription
         finally:
             self._followers -= 1
-            bells.discard(bell)
-            if not bells:
-                del self._bells[order_id]
+            its.discard(subscription)
+            if not its:
+                del self._subscriptions[order_id]
 
     def close(self) -> None:
-        """Ring everybody for the last time."""
+        """Notify everybody for the last time."""
         self._closing = True
-        for bells in self._bells.values():
-            for bell in bells:
-                bell.ring()
+        for its in self._subscriptions.values():
+            for subscription in its:
+                subscription.notify()
 
     @property
     def closing(self) -> bool:
@@ -65,19 +65,22 @@ class InProcessNotifier(OrderNotifier):
         return self._followers
 
 
-class _Bell(Wakeups):
-    def __init__(self) -> None:
-        self._rung = asyncio.Event()
+class InProcessSubscription(Subscription):
+    """A place that one follower waits at."""
 
-    def ring(self) -> None:
-        self._rung.set()
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+
+    def notify(self) -> None:
+        """There is something new."""
+        self._news.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a ring; each ring wakes once."""
+        """Wait for something new; however much there is, it wakes once."""
         try:
             async with asyncio.timeout(seconds):
-                await self._rung.wait()
+                await self._news.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._news.clear()
         return True

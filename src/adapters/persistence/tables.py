@@ -64,8 +64,8 @@ orders = table(
     column("attention", Words),
     column("seq", BigInteger),
     column("version", BigInteger),
-    column("look_at", Moment),
-    column("looks", BigInteger),
+    column("check_at", Moment),
+    column("checks", BigInteger),
     column("failures", BigInteger),
 )
 
@@ -79,7 +79,7 @@ refunds = table(
     column("requested_by", Words),
     column("requested_at", Moment),
     column("status", Words),
-    column("settled_at", Moment),
+    column("ended_at", Moment),
     column("failure", Words),
 )
 

@@ -72,7 +72,7 @@ class PortOneGateway(PaymentGateway):
     """The real gateway. ``client`` comes from ``gateway_client`` and stays the caller's to close.
 
     ``api_secret`` is sent with each request and kept nowhere else. Only reads are tried again; a change whose
-    outcome is not known is told as such, and it is for the caller to look before anything else is done.
+    outcome is not known is told as such, and it is for the caller to check before anything else is done.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class PortOneGateway(PaymentGateway):
         )
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
-        """See PaymentGateway. A payment not found in our store is looked for once more wherever the secret reaches."""
+        """See PaymentGateway. A payment not found in our store is sought once more wherever the secret reaches."""
         path = _payment_path(payment_id)
         until = self._deadline()
         answer = await self._ask(path + self._in_our_store, until)
@@ -109,7 +109,7 @@ class PortOneGateway(PaymentGateway):
         return payment
 
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
-        """See PaymentGateway. Sent once: a second try is for whoever has looked at the payment again."""
+        """See PaymentGateway. Sent once: a second try is for whoever has checked the payment again."""
         body: dict[str, object] = {
             "reason": f"[{cancel.refund_id}] {cancel.reason}"[:_REASON_MOST],
             "requester": "CUSTOMER" if cancel.by_customer else "ADMIN",

@@ -127,7 +127,7 @@ def read_listed_payments(body: bytes) -> list[Payment]:
     """The payments of one page, in their order. Raises GatewayUnavailableError if it is no page, or one has no id.
 
     A record that cannot be read does not take its neighbours with it: it becomes a payment of UNKNOWN status that
-    ``said`` UNREADABLE, so that whoever compares it with an order looks at that order by itself.
+    ``said`` UNREADABLE, so that whoever compares it with an order checks that order by itself.
     """
     try:
         return [_read_listed(item) for item in _page.decode(_utf8(body)).items]
@@ -162,7 +162,7 @@ def read_cancellation(body: bytes, currency: str) -> Cancellation:
 def _utf8(body: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
     """``body`` if all of it is UTF-8, else UnicodeDecodeError.
 
-    msgspec does not look at what it skips, and a field whose name is damaged is skipped: it would be absent, and an
+    msgspec does not check what it skips, and a field whose name is damaged is skipped: it would be absent, and an
     absent field can send money back.
     """
     str(body, "utf-8")

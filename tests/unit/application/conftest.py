@@ -9,23 +9,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 
 from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore, MemoryUnit
-from adapters.portone.fake import FakePortOne, FakePortOneSettings
-from adapters.portone.fake.clock import FakeClock
-from adapters.portone.fake.faults import Fault
-from adapters.portone.fake.ledger import Purchase
+from adapters.portone.fake_gateway import FakePortOneGateway
 from adapters.portone.window import PortOneWindow
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.check_due_orders import CheckDueOrders, Checked
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
-from application.look_at_due_orders import LookAtDueOrders, Looked
 from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
 from application.ports import Customer, PaymentGateway
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
+from application.reconcile_order import ReconcileOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
-from application.settle_order import SettleOrder
 from application.sweep_payments import SweepPayments
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
@@ -56,25 +57,25 @@ class World:
         self.fake = FakePortOne(settings, clock=FakeClock(now=self.now, monotonic=self.seconds, speed=1.0))
         self.store = store or MemoryStore()
         self.notifier = InProcessNotifier()
-        gateway = wrap(self.fake.gateway(patience=UNHURRIED))
+        gateway = wrap(FakePortOneGateway(self.fake, patience=UNHURRIED))
         self.gateway = gateway
         shop = Shop(store_id=STORE, channel_type="LIVE")
         window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
-        self.settle = settle = SettleOrder(self.store, self.notifier, self.now, self.new_id, shop)
+        self.reconcile = reconcile = ReconcileOrder(self.store, self.notifier, self.now, self.new_id, shop)
         self.read_order = ReadOrder(self.store)
         self.show_order = ShowOrder(self.store)
         self.place_order = PlaceOrder(
             store=self.store, gateway=gateway, window=window, clock=self.now, new_id=self.new_id, ttl=TTL
         )
-        self.verify_payment = VerifyPayment(self.read_order, gateway, settle, self.now)
-        self.cancel_order = CancelOrder(self.read_order, gateway, settle)
-        self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, settle, self.now, budget=budget)
+        self.verify_payment = VerifyPayment(self.read_order, gateway, reconcile, self.now)
+        self.cancel_order = CancelOrder(self.read_order, gateway, reconcile)
+        self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, reconcile, self.now, budget=budget)
         self.refund_order = RefundOrder(self.store, self.notifier, self.now)
-        self.look_at_due_orders = LookAtDueOrders(
+        self.check_due_orders = CheckDueOrders(
             store=self.store,
             gateway=gateway,
-            settle=settle,
-            carry_out_refunds=CarryOutRefunds(self.store, gateway, settle),
+            reconcile=reconcile,
+            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile),
             clock=self.now,
         )
         self.sweep_payments = SweepPayments(
@@ -147,19 +148,19 @@ class World:
     async def webhook(self, placed: Placed, kind: str = "Transaction.Paid", **more: Any) -> WebhookOutcome:
         return await self.handle_webhook_event(self.event(placed, kind, **more))
 
-    async def look(self, **later: float) -> list[Looked]:
+    async def check(self, **later: float) -> list[Checked]:
         self.pass_time(**later)
-        return list(await self.look_at_due_orders())
+        return list(await self.check_due_orders())
 
     async def rest(self, placed: Placed, *, within: int = 60) -> OrderRecord:
-        """Let time pass from look to look until the order is at rest."""
+        """Let time pass from check to check until the order is at rest."""
         for _ in range(within):
             record = await self.record(placed)
-            if record.order.look_at is None:
+            if record.order.check_at is None:
                 return record
-            self._now = max(self._now, record.order.look_at)
-            await self.look()
-        raise AssertionError(f"not at rest after {within} looks")
+            self._now = max(self._now, record.order.check_at)
+            await self.check()
+        raise AssertionError(f"not at rest after {within} checks")
 
     async def record(self, placed: Placed) -> OrderRecord:
         return await self.show_order(placed.order.id)

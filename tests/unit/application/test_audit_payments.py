@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from fake_portone.faults import Fault
+from fake_portone.ledger import Cancel, Purchase
 
 from adapters.persistence.memory import MemoryStore
-from adapters.portone.fake.faults import Fault
-from adapters.portone.fake.ledger import Cancel, Purchase
+from adapters.portone.fake_gateway import FakePortOneGateway
 from application.audit_payments import Audit, AuditProgress
 from application.errors import GatewayUnavailableError
 from application.place_order import Placed
@@ -100,7 +101,7 @@ async def test_a_refund_that_was_asked_for_is_owed_until_it_is_done(world: Any) 
     await world.refund_order(command)
     assert await won(world) == Balance(captured=PRICE, completed=17_000, owed=3_000)
 
-    await world.look()
+    await world.check()
     assert await won(world) == Balance(captured=PRICE, completed=17_000, refunded=3_000)
 
 
@@ -113,7 +114,7 @@ async def test_a_mismatch_that_waits_to_be_given_back_is_owed(world: Any) -> Non
 async def test_a_refund_that_failed_is_owed_as_long_as_the_order_owes_it(world: Any) -> None:
     placed = await completed(world, total=7)
     world.faults(Fault(name="cancel_failed", times=1))
-    await world.look()
+    await world.check()
     assert order_of(world, placed).attention == "a refund failed; it is asked for again"
     assert await won(world) == Balance(captured=7, owed=7)
 
@@ -131,11 +132,11 @@ async def test_currencies_are_never_mixed(world: Any) -> None:
     }
 
 
-async def test_money_that_moved_a_moment_ago_waits_to_be_settled_and_only_for_minutes(world: Any) -> None:
+async def test_money_that_moved_a_moment_ago_waits_to_be_reconciled_and_only_for_minutes(world: Any) -> None:
     placed = await world.place(("programme", 1))
     world.pay(placed)
-    assert await won(world) == Balance(captured=PRICE, unsettled=PRICE)
-    assert (await only(world)).kind is FindingKind.UNSETTLED
+    assert await won(world) == Balance(captured=PRICE, unreconciled=PRICE)
+    assert (await only(world)).kind is FindingKind.UNRECONCILED
 
     world.pass_time(minutes=20)
     assert await won(world) == Balance(captured=PRICE, unexplained=PRICE)
@@ -149,7 +150,7 @@ async def test_money_whose_order_is_at_rest_does_not_wait_for_anything(world: An
     assert (found.kind, found.amount) == (FindingKind.UNEXPLAINED, Money(PRICE, "KRW"))
     assert found.why == "15000 KRW is left at the gateway, and 20000 KRW by the order"
     await world.sweep_payments()
-    await world.look()
+    await world.check()
     assert await won(world) == Balance(captured=PRICE, completed=15_000, refunded=5_000)
 
 
@@ -296,7 +297,7 @@ class Made:
     """A gateway that tells one payment as a test made it up."""
 
     def __init__(self, world: Any, **changed: Any) -> None:
-        self._inner = world.fake.gateway()
+        self._inner = FakePortOneGateway(world.fake)
         self._changed = changed
         self.asked = 0
         self.honest_after: int | None = None
@@ -340,7 +341,7 @@ async def test_an_unknown_status_of_an_order_of_ours_is_open_for_minutes_and_the
     world.pass_time(minutes=minutes)
     finding = await only(world)
 
-    assert finding.kind is (FindingKind.UNEXPLAINED if minutes else FindingKind.UNSETTLED)
+    assert finding.kind is (FindingKind.UNEXPLAINED if minutes else FindingKind.UNRECONCILED)
     assert finding.amount == Money(PRICE, "KRW")
     assert "'ON_HOLD'" in finding.why
 

@@ -75,7 +75,7 @@ async def test_it_goes_on_until_the_money_is_back(world: Any) -> None:
     assert kinds == ["payment_observed", "cancelled", "refund_requested", "payment_observed", "refund_succeeded"]
 
 
-async def test_a_lost_ring_delays_and_loses_nothing(world: Any) -> None:
+async def test_a_lost_notification_delays_and_loses_nothing(world: Any) -> None:
     placed = await world.place()
     deaf = FollowOrder(world.store, InProcessNotifier(), QUICK)
     stream = deaf(placed.order)

@@ -75,7 +75,7 @@ def test_a_silent_gateway_delays_the_answer_to_a_webhook_by_five_seconds(new_wor
     async def story() -> None:
         world = await new_world(SilentGateway, budget=1.5)
         placed = await world.place()
-        handle = HandleWebhookEvent(world.store, world.gateway, world.settle, world.now)
+        handle = HandleWebhookEvent(world.store, world.gateway, world.reconcile, world.now)
         begun = now()
         assert await handle(world.event(placed)) is WebhookOutcome.STORED
         assert now() - begun == pytest.approx(5)

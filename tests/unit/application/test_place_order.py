@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from fake_portone.faults import Fault
 
-from adapters.portone.fake.faults import Fault
 from application.errors import (
     IdempotencyKeyReusedError,
     OrderNotPlaceableError,

@@ -1,4 +1,4 @@
-"""The sweep finds what no order asked about, settles nothing, skips nothing, and goes on from where it got to."""
+"""The sweep finds what no order asked about, reconciles nothing, skips nothing, and goes on from where it got to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from fake_portone.faults import Fault
+from fake_portone.ledger import Cancel
 
 from adapters.persistence.memory import MemoryStore
-from adapters.portone.fake.faults import Fault
-from adapters.portone.fake.ledger import Cancel
 from application.errors import GatewayUnavailableError
 from application.place_order import Placed
 from application.ports import PaymentGateway
@@ -21,6 +21,7 @@ from domain.ids import PaymentId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import differs_from
 from domain.sweep import FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -30,7 +31,7 @@ async def completed(world: Any) -> Placed:
     placed: Placed = await world.place(("programme", 1))
     world.pay(placed)
     await world.webhook(placed)
-    assert (await world.record(placed)).order.look_at is None
+    assert (await world.record(placed)).order.check_at is None
     return placed
 
 
@@ -68,17 +69,17 @@ async def test_a_refund_in_the_console_whose_webhook_was_lost_is_found(
 
     assert (await sweep(world)).differing == 1
     order = (await world.record(placed)).order
-    assert (order.status, order.look_at) == (OrderStatus.COMPLETED, world.now()), "the sweep settles nothing"
+    assert (order.status, order.check_at) == (OrderStatus.COMPLETED, world.now()), "the sweep reconciles nothing"
     assert order.refunded.minor == 0
 
-    await world.look()
+    await world.check()
     order = (await world.record(placed)).order
-    assert (order.status, order.refunded.minor, order.look_at) == (status, amount or 20_000, None)
+    assert (order.status, order.refunded.minor, order.check_at) == (status, amount or 20_000, None)
     assert (await sweep(world)).differing == 0
 
 
 @pytest.mark.proves("a sweep finds every payment that differs from its order")
-async def test_an_expired_order_that_was_paid_after_its_last_late_look_is_found(world: Any) -> None:
+async def test_an_expired_order_that_was_paid_after_its_last_late_check_is_found(world: Any) -> None:
     placed = await world.place()
     assert (await world.rest(placed)).order.reason is CancelReason.EXPIRED
     world.pass_time(days=3)
@@ -93,17 +94,17 @@ async def test_an_expired_order_that_was_paid_after_its_last_late_look_is_found(
 async def test_a_pending_order_whose_webhook_was_lost_need_not_wait(world: Any) -> None:
     placed = await world.place()
     world.pay(placed)
-    before = (await world.record(placed)).order.look_at
+    before = (await world.record(placed)).order.check_at
     await sweep(world)
-    after = (await world.record(placed)).order.look_at
+    after = (await world.record(placed)).order.check_at
 
     assert after == world.now() < before
-    await world.look()
+    await world.check()
     assert (await world.record(placed)).order.status is OrderStatus.COMPLETED
 
 
 @pytest.mark.proves("a sweep finds every payment that differs from its order")
-async def test_whatever_settling_would_change_is_found_and_nothing_else(world: Any, cases: Any) -> None:
+async def test_whatever_reconciling_would_change_is_found_and_nothing_else(world: Any, cases: Any) -> None:
     """Every way in which a payment can have moved on, each for an order in every state, eight at a time."""
     moves: dict[str, Callable[[Placed], object]] = {
         "nothing": lambda _: None,
@@ -118,7 +119,7 @@ async def test_whatever_settling_would_change_is_found_and_nothing_else(world: A
         "part back": lambda p: cancel_in_console(world, p, 1),
         "all back": lambda p: cancel_in_console(world, p),
     }
-    for settle_first in (False, True):
+    for reconcile_first in (False, True):
         for name, move in moves.items():
             for then, next_move in more.items():
                 if then and name in ("nothing", "opened"):
@@ -127,7 +128,7 @@ async def test_whatever_settling_would_change_is_found_and_nothing_else(world: A
                     continue
                 placed = await world.place(("programme", 1))
                 move(placed)
-                if settle_first:
+                if reconcile_first:
                     await world.rest(placed)
                     if name in ("mismatch", "dollars", "test"):
                         continue  # everything went back already
@@ -136,11 +137,15 @@ async def test_whatever_settling_would_change_is_found_and_nothing_else(world: A
                 payment = await world.gateway.get(placed.order.payment_id)
                 order = (await world.record(placed)).order
                 shop = Shop(store_id="store-1", channel_type="LIVE")
-                differs = payment is not None and order.differs_from(payment, shop=shop, now=world.now())
+                differs = payment is not None and differs_from(order, payment, shop=shop, now=world.now())
                 swept = await sweep(world, world.now() - timedelta(seconds=1))
                 cases.run += 1
-                assert swept.differing == differs, (settle_first, name, then)
-                assert differs is (name != "nothing" and (not settle_first or bool(then))), (settle_first, name, then)
+                assert swept.differing == differs, (reconcile_first, name, then)
+                assert differs is (name != "nothing" and (not reconcile_first or bool(then))), (
+                    reconcile_first,
+                    name,
+                    then,
+                )
                 await world.rest(placed)
                 world.pass_time(minutes=1)
 
@@ -236,8 +241,8 @@ async def test_a_record_that_cannot_be_read_makes_its_order_due_and_is_nothing_t
 
     assert (swept.payments, swept.differing, swept.orphans) == (2, 1, 0)
     world.faults()
-    await world.look()
-    assert (await world.record(placed)).order.look_at is None
+    await world.check()
+    assert (await world.record(placed)).order.check_at is None
 
 
 async def test_another_stores_payment_is_no_orphan_of_ours(world: Any) -> None:
@@ -547,5 +552,5 @@ async def test_an_order_that_somebody_changes_meanwhile_is_read_and_decided_agai
     world.store.writing = writing
     assert (await sweep(world)).differing == 1
     assert changed
-    assert (await world.record(placed)).order.look_at == world.now()
+    assert (await world.record(placed)).order.check_at == world.now()
     assert payment_id == placed.order.payment_id

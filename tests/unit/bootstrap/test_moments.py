@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from bootstrap.moments import PastMoment
+from adapters.cli.moments import PastMoment
 
 
 def read(text: str) -> datetime:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from application.check_due_orders import CheckDueOrders, Checked
 from application.errors import GatewayUnavailableError, StoreUnavailableError
-from application.look_at_due_orders import LookAtDueOrders, Looked
 from application.sweep_payments import SweepPayments, Swept
 from bootstrap.worker import keep_sweeping, work
 from domain.ids import OrderId
@@ -21,23 +21,23 @@ class Scripted:
         self._script = list(script)
         self.ended = asyncio.Event()
 
-    async def __call__(self) -> Sequence[Looked]:
+    async def __call__(self) -> Sequence[Checked]:
         if not self._script:
             self.ended.set()
             return []
         step = self._script.pop(0)
         if isinstance(step, Exception):
             raise step
-        return cast("Sequence[Looked]", step)
+        return cast("Sequence[Checked]", step)
 
 
-def looked(**more: Any) -> Looked:
-    return Looked(order_id=OrderId("1" * 32), **more)
+def checked(**more: Any) -> Checked:
+    return Checked(order_id=OrderId("1" * 32), **more)
 
 
-async def run(look: Any, stop_when: asyncio.Event) -> None:
+async def run(check: Any, stop_when: asyncio.Event) -> None:
     stopping = asyncio.Event()
-    working = asyncio.create_task(work(cast("LookAtDueOrders", look), stopping, idle=0.001, troubled=0.001))
+    working = asyncio.create_task(work(cast("CheckDueOrders", check), stopping, idle=0.001, troubled=0.001))
     async with asyncio.timeout(5) as limit:
         await stop_when.wait()
         stopping.set()
@@ -45,26 +45,26 @@ async def run(look: Any, stop_when: asyncio.Event) -> None:
     assert not limit.expired()
 
 
-async def test_it_goes_on_after_failed_looks_broken_looks_and_a_dead_database() -> None:
-    look = Scripted(
-        [looked()],
-        [looked(failure="the gateway is down"), looked(failure="broke", error=ValueError("unforeseen"))],
+async def test_it_goes_on_after_failed_checks_broken_checks_and_a_dead_database() -> None:
+    check = Scripted(
+        [checked()],
+        [checked(failure="the gateway is down"), checked(failure="broke", error=ValueError("unforeseen"))],
         StoreUnavailableError("no database"),
         [],
     )
-    await run(look, look.ended)
+    await run(check, check.ended)
 
 
 async def test_it_goes_on_after_what_nobody_foresaw_and_so_does_the_service_beside_it() -> None:
-    look = Scripted(ValueError("a row that cannot be read"), [looked()])
-    await run(look, look.ended)
+    check = Scripted(ValueError("a row that cannot be read"), [checked()])
+    await run(check, check.ended)
 
 
-async def test_a_look_that_hangs_is_cancelled_soon_after_the_stop() -> None:
+async def test_a_check_that_hangs_is_cancelled_soon_after_the_stop() -> None:
     begun = asyncio.Event()
     cancelled = asyncio.Event()
 
-    async def hang() -> Sequence[Looked]:
+    async def hang() -> Sequence[Checked]:
         begun.set()
         try:
             await asyncio.Event().wait()

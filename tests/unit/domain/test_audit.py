@@ -7,17 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.audit import SETTLING, Balance, Explanation, Finding, FindingKind, explain
+from domain.audit import RECONCILING, Balance, Explanation, Finding, FindingKind, explain
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import place
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1)
 SHOP = Shop(store_id="store-ours", channel_type="LIVE")
-UNEXPLAINED, ORPHANED, UNSETTLED = FindingKind.UNEXPLAINED, FindingKind.ORPHANED, FindingKind.UNSETTLED
+UNEXPLAINED, ORPHANED, UNRECONCILED = FindingKind.UNEXPLAINED, FindingKind.ORPHANED, FindingKind.UNRECONCILED
 
 
 def krw(minor: int) -> Money:
@@ -25,7 +26,7 @@ def krw(minor: int) -> Money:
 
 
 def order(status: OrderStatus = OrderStatus.COMPLETED, *, captured: Money | None = None, **other: object) -> Order:
-    placed = Order.place(
+    placed = place(
         order_id=OrderId("a" * 32),
         payment_id=PaymentId("p" * 32),
         token_hash="0" * 64,
@@ -34,7 +35,7 @@ def order(status: OrderStatus = OrderStatus.COMPLETED, *, captured: Money | None
         expires_at=LONG_AGO + timedelta(minutes=15),
     ).order
     cancelled = status is OrderStatus.CANCELLED
-    its = {"reason": CancelReason.MISMATCH if cancelled else None, "look_at": None, "captured": captured} | other
+    its = {"reason": CancelReason.MISMATCH if cancelled else None, "check_at": None, "captured": captured} | other
     return replace(placed, status=status, **its)  # type: ignore[arg-type]
 
 
@@ -243,24 +244,24 @@ def test_a_long_word_for_nothing_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ago", "look_at", "kind"),
+    ("ago", "check_at", "kind"),
     [
-        (SETTLING, NOW, UNEXPLAINED),
-        (SETTLING - timedelta(microseconds=1), NOW, UNSETTLED),
-        (SETTLING - timedelta(microseconds=1), None, UNEXPLAINED),
+        (RECONCILING, NOW, UNEXPLAINED),
+        (RECONCILING - timedelta(microseconds=1), NOW, UNRECONCILED),
+        (RECONCILING - timedelta(microseconds=1), None, UNEXPLAINED),
         (None, NOW, UNEXPLAINED),
     ],
 )
 @pytest.mark.parametrize("unknown", [False, True])
-def test_what_moved_within_minutes_and_will_be_looked_at_is_not_settled_yet(
-    ago: timedelta | None, look_at: datetime | None, kind: FindingKind, *, unknown: bool
+def test_what_moved_within_minutes_and_will_be_checked_is_not_reconciled_yet(
+    ago: timedelta | None, check_at: datetime | None, kind: FindingKind, *, unknown: bool
 ) -> None:
     word = "the gateway says 'ON_HOLD', from which nobody can tell whether money was taken"
     why = word if unknown else "the order is PENDING and has not heard of the money"
     changed = None if ago is None else NOW - ago
     status = PaymentStatus.UNKNOWN if unknown else PaymentStatus.PAID
     said = payment(status, said="ON_HOLD" if unknown else "PAID", changed_at=changed)
-    found = explained(order(OrderStatus.PENDING, look_at=look_at), said)
+    found = explained(order(OrderStatus.PENDING, check_at=check_at), said)
     assert found.finding == told(kind, krw(1000), why)
     assert found.balance == Balance(captured=0 if unknown else 1000, **{kind.value: 1000})
     assert found.is_open == (kind is UNEXPLAINED)

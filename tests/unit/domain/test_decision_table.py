@@ -13,13 +13,16 @@ from typing import Literal
 
 import pytest
 
+from domain.decision import decide
 from domain.errors import RefundNotPossibleError
 from domain.ids import OrderId, PaymentId, ProductId, RefundId
-from domain.lifecycle import CancelReason, OrderStatus, decide
+from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
-from domain.order import Observed, Order, OrderLine, Settlement
+from domain.order import Observed, Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import place, reconcile, request_refund
 from domain.refund import Refund, RefundStatus
+from domain.revision import Reconciliation
 
 PLACED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 EXPIRES = PLACED + timedelta(minutes=15)
@@ -77,7 +80,7 @@ class Row:
     owed: str = "0 KRW"
     due: str | None = None
     flag: bool = False
-    look: Literal["rest", "later", "now"]
+    check: Literal["rest", "later", "now"]
     restock: bool = False
     close: bool = False
 
@@ -104,27 +107,27 @@ def pending() -> list[Row]:
 
     cancelled, given_back = {"status": "CANCELLED", "restock": True}, "observed cancelled refund_requested"
     return [
-        row("nothing", expired=False, status="PENDING", look="later"),
-        row("READY FAILED", expired=False, status="PENDING", look="later", writes="observed"),
-        row("nothing", expired=True, **cancelled, reason="EXPIRED", look="later", writes="cancelled"),
-        row("READY FAILED", expired=True, **cancelled, reason="EXPIRED", look="later", writes="observed cancelled"),
-        row("PAY_PENDING", status="PENDING", look="later", writes="observed"),
-        row("VIRTUAL_ACCOUNT_ISSUED", expired=False, status="PENDING", look="later", writes="observed"),
+        row("nothing", expired=False, status="PENDING", check="later"),
+        row("READY FAILED", expired=False, status="PENDING", check="later", writes="observed"),
+        row("nothing", expired=True, **cancelled, reason="EXPIRED", check="later", writes="cancelled"),
+        row("READY FAILED", expired=True, **cancelled, reason="EXPIRED", check="later", writes="observed cancelled"),
+        row("PAY_PENDING", status="PENDING", check="later", writes="observed"),
+        row("VIRTUAL_ACCOUNT_ISSUED", expired=False, status="PENDING", check="later", writes="observed"),
         row(
             "VIRTUAL_ACCOUNT_ISSUED",
             expired=True,
             **cancelled,
             reason="EXPIRED",
-            look="later",
+            check="later",
             writes="observed cancelled",
             close=True,
         ),
-        row("PAID", match="same", status="COMPLETED", look="rest", writes="observed completed"),
+        row("PAID", match="same", status="COMPLETED", check="rest", writes="observed completed"),
         row(
             "PARTIAL_CANCELLED",
             match="same",
             status="COMPLETED",
-            look="rest",
+            check="rest",
             writes="observed completed",
             refunded="400 KRW",
         ),
@@ -134,7 +137,7 @@ def pending() -> list[Row]:
                 match=match,
                 **cancelled,
                 reason="MISMATCH",
-                look="now",
+                check="now",
                 writes=given_back,
                 refunded=refunded,
                 owed=due,
@@ -155,7 +158,7 @@ def pending() -> list[Row]:
                 match=match,
                 **cancelled,
                 reason="PAYMENT_CANCELLED",
-                look="rest",
+                check="rest",
                 writes="observed cancelled",
                 refunded=refunded,
                 owed=f"0 {refunded[-3:]}",
@@ -167,25 +170,25 @@ def pending() -> list[Row]:
                 says,
                 match="new channel",
                 status="PENDING",
-                look="later",
+                check="later",
                 writes="observed attention",
                 refunded=refunded,
                 flag=True,
             )
             for says, refunded in (("PAID", "0 KRW"), ("PARTIAL_CANCELLED", "400 KRW"))
         ),
-        row("SOMETHING_NEW", status="PENDING", look="later", writes="observed attention", flag=True),
+        row("SOMETHING_NEW", status="PENDING", check="later", writes="observed attention", flag=True),
     ]
 
 
 def completed() -> list[Row]:
     rows: list[Row] = []
-    for outstanding, owed, look in ((False, "0 KRW", "rest"), (True, "300 KRW", "later")):
+    for outstanding, owed, check in ((False, "0 KRW", "rest"), (True, "300 KRW", "later")):
 
         def row(
-            says: str, *, outstanding: bool = outstanding, owed: str = owed, look: str = look, **rest: object
+            says: str, *, outstanding: bool = outstanding, owed: str = owed, check: str = check, **rest: object
         ) -> Row:
-            given = {"status": "COMPLETED", "owed": owed, "look": look} | rest
+            given = {"status": "COMPLETED", "owed": owed, "check": check} | rest
             return Row(order="COMPLETED", says=says, outstanding=outstanding, **given)  # type: ignore[arg-type]
 
         ended = "observed refund_failed cancelled" if outstanding else "observed cancelled"
@@ -203,12 +206,12 @@ def completed() -> list[Row]:
                 writes=ended,
                 refunded="1000 KRW",
                 owed="0 KRW",
-                look="rest",
+                check="rest",
                 restock=True,
             ),
             row("nothing", writes="attention", flag=True),
             row(f"{UNPAID} VIRTUAL_ACCOUNT_ISSUED", writes="observed attention", flag=True),
-            row("SOMETHING_NEW", writes="observed attention", flag=True, look="later"),
+            row("SOMETHING_NEW", writes="observed attention", flag=True, check="later"),
         ]
     return rows
 
@@ -219,7 +222,7 @@ def cancelled_unpaid() -> list[Row]:
     for reason in ("EXPIRED", "ABANDONED"):
 
         def row(says: str, *, reason: str = reason, **rest: object) -> Row:
-            given = {"status": "CANCELLED", "reason": reason, "look": "later"} | rest
+            given = {"status": "CANCELLED", "reason": reason, "check": "later"} | rest
             return Row(order=reason, says=says, outstanding=False, **given)  # type: ignore[arg-type]
 
         rows += [
@@ -234,7 +237,7 @@ def cancelled_unpaid() -> list[Row]:
                     refunded=refunded,
                     owed=due,
                     due=due,
-                    look="now",
+                    check="now",
                 )
                 for says, match, refunded, due in (
                     ("PAID", RIGHT_SUM, "0 KRW", "1000 KRW"),
@@ -252,7 +255,7 @@ def cancelled_unpaid() -> list[Row]:
                     writes="observed",
                     refunded=refunded,
                     owed=f"0 {refunded[-3:]}",
-                    look="rest",
+                    check="rest",
                 )
                 for match, refunded in ((RIGHT_SUM, "1000 KRW"), ("amount", "900 KRW"), ("currency", "1000 USD"))
             ),
@@ -267,7 +270,7 @@ def cancelled_with_all_money_on_its_way_back() -> list[Row]:
     for reason in ("EXPIRED", "ABANDONED", "MISMATCH"):
 
         def row(says: str, *, reason: str = reason, **rest: object) -> Row:
-            given = {"status": "CANCELLED", "reason": reason, "owed": "1000 KRW", "look": "later"} | rest
+            given = {"status": "CANCELLED", "reason": reason, "owed": "1000 KRW", "check": "later"} | rest
             return Row(order=reason, says=says, outstanding=True, **given)  # type: ignore[arg-type]
 
         rows += [
@@ -292,7 +295,7 @@ def cancelled_with_all_money_on_its_way_back() -> list[Row]:
                 writes="observed refund_failed",
                 refunded="1000 KRW",
                 owed="0 KRW",
-                look="rest",
+                check="rest",
             ),
             row("SOMETHING_NEW", writes="observed attention", flag=True),
         ]
@@ -305,7 +308,7 @@ def cancelled_with_all_money_back() -> list[Row]:
     for reason in ("MISMATCH", "REFUNDED", "PAYMENT_CANCELLED"):
 
         def row(says: str, *, reason: str = reason, **rest: object) -> Row:
-            given = {"status": "CANCELLED", "reason": reason, "refunded": "1000 KRW", "look": "rest"} | rest
+            given = {"status": "CANCELLED", "reason": reason, "refunded": "1000 KRW", "check": "rest"} | rest
             return Row(order=reason, says=says, outstanding=False, **given)  # type: ignore[arg-type]
 
         rows += [
@@ -316,7 +319,7 @@ def cancelled_with_all_money_back() -> list[Row]:
             row("PAID PARTIAL_CANCELLED", match=SUM, writes="observed attention", flag=True),
             row("CANCELLED", match=RIGHT_SUM),
             row("CANCELLED", match=SUM, writes="attention", flag=True),
-            row("SOMETHING_NEW", writes="observed attention", flag=True, look="later"),
+            row("SOMETHING_NEW", writes="observed attention", flag=True, check="later"),
         ]
     return rows
 
@@ -327,7 +330,13 @@ def cancelled_with_a_rest_on_its_way_back() -> list[Row]:
     for reason in ("REFUNDED", "PAYMENT_CANCELLED"):
 
         def row(says: str, *, reason: str = reason, **rest: object) -> Row:
-            usual = {"status": "CANCELLED", "reason": reason, "look": "later", "refunded": "700 KRW", "owed": "300 KRW"}
+            usual = {
+                "status": "CANCELLED",
+                "reason": reason,
+                "check": "later",
+                "refunded": "700 KRW",
+                "owed": "300 KRW",
+            }
             return Row(order=reason, says=says, outstanding=True, **(usual | rest))  # type: ignore[arg-type]
 
         rows += [
@@ -342,7 +351,7 @@ def cancelled_with_a_rest_on_its_way_back() -> list[Row]:
                 writes="observed refund_failed",
                 refunded="1000 KRW",
                 owed="0 KRW",
-                look="rest",
+                check="rest",
             ),
             row("CANCELLED", match=SUM, writes="attention", flag=True),
             row("SOMETHING_NEW", writes="observed attention", flag=True),
@@ -367,7 +376,7 @@ def krw(minor: int) -> Money:
 
 
 def order_in(cell: Cell) -> Order:
-    placed = Order.place(
+    placed = place(
         order_id=OrderId("a" * 32),
         payment_id=PaymentId("p" * 32),
         token_hash="0" * 64,
@@ -377,7 +386,7 @@ def order_in(cell: Cell) -> Order:
     ).order
     if cell.order == "PENDING":
         return placed
-    paid = replace(placed, captured=krw(1000), observed=seen("PAID"), look_at=PLACED if cell.outstanding else None)
+    paid = replace(placed, captured=krw(1000), observed=seen("PAID"), check_at=PLACED if cell.outstanding else None)
     if cell.order == "COMPLETED":
         return replace(paid, status=OrderStatus.COMPLETED, owed=krw(300 if cell.outstanding else 0))
     ended = replace(paid, status=OrderStatus.CANCELLED, reason=CancelReason(cell.order))
@@ -386,7 +395,7 @@ def order_in(cell: Cell) -> Order:
     if cell.outstanding:
         return replace(ended, owed=krw(1000))
     if cell.order in ("EXPIRED", "ABANDONED"):
-        return replace(ended, captured=None, observed=None, look_at=PLACED)
+        return replace(ended, captured=None, observed=None, check_at=PLACED)
     return replace(ended, observed=seen("CANCELLED"), refunded=krw(1000))
 
 
@@ -418,7 +427,7 @@ def differing(cell: Cell) -> str:
     return cell.match.split()[-1]
 
 
-def settled(cell: Cell) -> tuple[Settlement, datetime]:
+def reconciled(cell: Cell) -> tuple[Reconciliation, datetime]:
     order, now = order_in(cell), TOO_LATE if cell.expired else IN_TIME
     refund = Refund(
         id=OUTSTANDING,
@@ -428,32 +437,32 @@ def settled(cell: Cell) -> tuple[Settlement, datetime]:
         requested_by="somebody",
         requested_at=PLACED,
     )
-    settlement = order.settle(
-        payment_in(cell), shop=SHOP, now=now, refund_id=FRESH, refunds=[refund] if cell.outstanding else []
+    reconciliation = reconcile(
+        order, payment_in(cell), shop=SHOP, now=now, refund_id=FRESH, refunds=[refund] if cell.outstanding else []
     )
-    return settlement, now
+    return reconciliation, now
 
 
 def outcome(cell: Cell, row: Row) -> tuple[Row, dict[str, tuple[str, str]]]:
     """The row, filled in with what really happened, and what became of each refund that was touched."""
-    settlement, now = settled(cell)
-    order = settlement.order
-    due = [refund for refund in settlement.refunds if refund.id == FRESH]
+    reconciliation, now = reconciled(cell)
+    order = reconciliation.order
+    due = [refund for refund in reconciliation.refunds if refund.id == FRESH]
     assert all(refund.status is RefundStatus.REQUESTED for refund in due)
     found = replace(
         row,
         status=order.status.value,
         reason=order.reason and order.reason.value,
-        writes=" ".join(entry.kind.value for entry in settlement.entries).replace("payment_observed", "observed"),
+        writes=" ".join(entry.kind.value for entry in reconciliation.entries).replace("payment_observed", "observed"),
         refunded=str(order.refunded),
         owed=str(order.owed),
         due=str(due[0].amount) if due else None,
         flag=order.attention is not None,
-        look="rest" if order.look_at is None else "now" if order.look_at == now else "later",
-        restock=settlement.restock,
-        close=settlement.close_account,
+        check="rest" if order.check_at is None else "now" if order.check_at == now else "later",
+        restock=reconciliation.restock,
+        close=reconciliation.close_account,
     )
-    return found, {refund.id: (refund.status.value, str(refund.amount)) for refund in settlement.refunds}
+    return found, {refund.id: (refund.status.value, str(refund.amount)) for refund in reconciliation.refunds}
 
 
 def impossible(cell: Cell) -> bool:
@@ -489,8 +498,8 @@ def test_each_cell_becomes_what_its_row_says(order: str, gateway: str) -> None:
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if not impossible(cell) and cell.gateway != "nothing"])
 def test_every_cell_says_which_fields_differ_where_it_is_a_mismatch(cell: Cell) -> None:
-    settlement, _ = settled(cell)
-    cancelled = [entry for entry in settlement.entries if entry.kind == "cancelled"]
+    reconciliation, _ = reconciled(cell)
+    cancelled = [entry for entry in reconciliation.entries if entry.kind == "cancelled"]
     named = [entry.data.get("differs") for entry in cancelled if entry.reason is CancelReason.MISMATCH]
     paid = cell.order == "PENDING" and cell.gateway in ("PAID", "PARTIAL_CANCELLED")
     mismatch = paid and cell.match not in ("same", "new channel")
@@ -500,9 +509,9 @@ def test_every_cell_says_which_fields_differ_where_it_is_a_mismatch(cell: Cell) 
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_decision_says_how_the_order_stands_afterwards_and_where_the_payment_differs(order: str) -> None:
     for cell in (cell for cell in CELLS if cell.order == order and not impossible(cell)):
-        settlement, now = settled(cell)
+        reconciliation, now = reconciled(cell)
         decision = decide(order_in(cell), payment_in(cell), SHOP, now, give_up=False)
-        assert (decision.status, decision.reason) == (settlement.order.status, settlement.order.reason), cell
+        assert (decision.status, decision.reason) == (reconciliation.order.status, reconciliation.order.reason), cell
         compared = cell.gateway in ("PAID", "PARTIAL_CANCELLED") and (
             order == "PENDING" or (order == "COMPLETED" and cell.match not in ("amount", "currency"))
         )
@@ -513,4 +522,4 @@ def test_every_decision_says_how_the_order_stands_afterwards_and_where_the_payme
 def test_nothing_can_be_refunded_while_pending() -> None:
     order = order_in(Cell(order="PENDING", gateway="PAID", match="same", expired=False, outstanding=False))
     with pytest.raises(RefundNotPossibleError):
-        order.request_refund(krw(1), refund_id=FRESH, reason="", requested_by="somebody", now=IN_TIME)
+        request_refund(order, krw(1), refund_id=FRESH, reason="", requested_by="somebody", now=IN_TIME)

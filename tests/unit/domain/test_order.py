@@ -13,9 +13,11 @@ from domain.history import HistoryEntry
 from domain.ids import OrderId, PaymentId, ProductId, RefundId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
-from domain.order import Order, OrderLine, Settlement, hash_token
+from domain.order import Order, OrderLine, hash_token
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus, Shop
+from domain.reconciliation import check_failed, place, reconcile, request_refund
 from domain.refund import Refund, RefundStatus
+from domain.revision import Reconciliation
 
 T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 EXPIRES = T0 + timedelta(minutes=15)
@@ -78,17 +80,18 @@ class Life:
         self.now = T0 + minutes(after)
         return self
 
-    def hears(self, said: Payment | None, *, give_up: bool = False) -> Settlement:
+    def hears(self, said: Payment | None, *, give_up: bool = False) -> Reconciliation:
         requested = [refund for refund in self.refunds.values() if refund.status is RefundStatus.REQUESTED]
         return self.keep(
-            self.order.settle(
-                said, shop=SHOP, now=self.now, refund_id=self.new_id(), refunds=requested, give_up=give_up
+            reconcile(
+                self.order, said, shop=SHOP, now=self.now, refund_id=self.new_id(), refunds=requested, give_up=give_up
             )
         )
 
-    def asks_back(self, amount: int | None) -> Settlement:
+    def asks_back(self, amount: int | None) -> Reconciliation:
         return self.keep(
-            self.order.request_refund(
+            request_refund(
+                self.order,
                 None if amount is None else krw(amount),
                 refund_id=self.new_id(),
                 reason="the buyer asked",
@@ -97,14 +100,14 @@ class Life:
             )
         )
 
-    def fails_to_look(self, why: str = "time-out") -> Settlement:
-        return self.keep(self.order.look_failed(why, self.now))
+    def fails_to_check(self, why: str = "time-out") -> Reconciliation:
+        return self.keep(check_failed(self.order, why, self.now))
 
-    def keep(self, settlement: Settlement) -> Settlement:
-        self.order = settlement.order
-        self.entries += settlement.entries
-        self.refunds |= {refund.id: refund for refund in settlement.refunds}
-        return settlement
+    def keep(self, reconciliation: Reconciliation) -> Reconciliation:
+        self.order = reconciliation.order
+        self.entries += reconciliation.entries
+        self.refunds |= {refund.id: refund for refund in reconciliation.refunds}
+        return reconciliation
 
     def new_id(self) -> RefundId:
         return RefundId(f"r{next(self.ids)}")
@@ -123,15 +126,15 @@ class Life:
     def failures(self) -> int:
         return self.order.failures
 
-    def look_at(self) -> datetime | None:
-        return self.order.look_at
+    def check_at(self) -> datetime | None:
+        return self.order.check_at
 
     def rows(self) -> dict[str, tuple[str, int]]:
         return {refund.id: (refund.status.value, refund.amount.minor) for refund in self.refunds.values()}
 
 
 def placed() -> Life:
-    settlement = Order.place(
+    reconciliation = place(
         order_id=OrderId("a" * 32),
         payment_id=PaymentId("p" * 32),
         token_hash=hash_token("the buyer's token"),
@@ -142,7 +145,7 @@ def placed() -> Life:
         now=T0,
         expires_at=EXPIRES,
     )
-    return Life(order=settlement.order, entries=list(settlement.entries))
+    return Life(order=reconciliation.order, entries=list(reconciliation.entries))
 
 
 def completed() -> Life:
@@ -179,7 +182,7 @@ def test_an_order_costs_the_sum_of_its_lines_and_is_named_for_the_first_of_them(
 
 
 def test_an_order_of_one_line_bears_its_name_alone() -> None:
-    order = Order.place(
+    order = place(
         order_id=OrderId("a" * 32),
         payment_id=PaymentId("p" * 32),
         token_hash="",
@@ -193,7 +196,7 @@ def test_an_order_of_one_line_bears_its_name_alone() -> None:
 def test_lines_in_two_currencies_are_no_order() -> None:
     line = OrderLine(product_id=ProductId("a"), name="A", quantity=1, price=krw(1))
     with pytest.raises(InvalidMoneyError):
-        Order.place(
+        place(
             order_id=OrderId("a" * 32),
             payment_id=PaymentId("p" * 32),
             token_hash="",
@@ -216,7 +219,7 @@ def test_a_matching_payment_completes_the_order_and_it_is_at_rest() -> None:
     life = completed()
     assert life.standing() == ("COMPLETED", None, 0, 0)
     assert life.kinds == ["placed", "payment_observed", "completed"]
-    assert (life.order.captured, life.order.look_at) == (krw(1000), None)
+    assert (life.order.captured, life.order.check_at) == (krw(1000), None)
 
 
 def test_a_failed_attempt_is_never_the_end() -> None:
@@ -266,7 +269,7 @@ def test_an_issued_account_without_a_time_of_its_own_has_the_orders() -> None:
     assert life.standing() == ("CANCELLED", "EXPIRED", 0, 0)
 
 
-def test_an_account_that_is_still_open_is_asked_to_be_closed_at_each_later_look() -> None:
+def test_an_account_that_is_still_open_is_asked_to_be_closed_at_each_later_check() -> None:
     life = placed().at(15)
     issued = payment(PaymentStatus.VIRTUAL_ACCOUNT_ISSUED)
     life.hears(issued)
@@ -291,9 +294,9 @@ def test_the_buyer_can_give_up_an_order_for_which_no_money_moves(
     status: PaymentStatus | None, after: int, *, close: bool
 ) -> None:
     life = placed().at(after)
-    settlement = life.hears(None if status is None else payment(status), give_up=True)
+    reconciliation = life.hears(None if status is None else payment(status), give_up=True)
     assert life.standing() == ("CANCELLED", "ABANDONED", 0, 0)
-    assert (settlement.restock, settlement.close_account) == (True, close)
+    assert (reconciliation.restock, reconciliation.close_account) == (True, close)
 
 
 @pytest.mark.parametrize(
@@ -339,8 +342,8 @@ def test_giving_up_an_order_that_is_no_longer_pending_changes_nothing(life: Life
 def test_an_observation_older_than_the_last_one_changes_nothing_at_all(stale: Payment, why: str) -> None:
     life = completed().at(6)
     life.hears(payment(PARTLY, at=5, updated=6, cancelled=300))
-    life.order = replace(life.order, look_at=T0 + minutes(8))
-    assert life.at(7).hears(stale) == Settlement(order=life.order), why
+    life.order = replace(life.order, check_at=T0 + minutes(8))
+    assert life.at(7).hears(stale) == Reconciliation(order=life.order), why
 
 
 @pytest.mark.parametrize(
@@ -384,12 +387,14 @@ def test_a_stale_observation_does_not_let_the_buyer_give_up() -> None:
         payment(PAID, channel_type=None),
     ],
 )
-def test_settling_again_with_the_same_record_changes_nothing_more(said: Payment) -> None:
+def test_reconciling_again_with_the_same_record_changes_nothing_more(said: Payment) -> None:
     life = placed().at(1)
     life.hears(said)
     once = life.order
-    assert life.hears(said) == Settlement(order=replace(once, looks=life.order.looks, look_at=life.order.look_at))
-    assert once.look_at is not None or life.order == once
+    assert life.hears(said) == Reconciliation(
+        order=replace(once, checks=life.order.checks, check_at=life.order.check_at)
+    )
+    assert once.check_at is not None or life.order == once
 
 
 def test_what_went_back_stays_back_whatever_an_undated_record_says() -> None:
@@ -448,9 +453,9 @@ def test_a_console_cancel_in_part_and_then_in_full_is_followed() -> None:
     assert life.standing() == ("COMPLETED", None, 300, 0)
     life.at(3).hears(payment(PARTLY, at=2, updated=3, cancelled=400))
     assert life.standing() == ("COMPLETED", None, 400, 0)
-    settlement = life.at(4).hears(payment(ALL_BACK, at=4))
+    reconciliation = life.at(4).hears(payment(ALL_BACK, at=4))
     assert life.standing() == ("CANCELLED", "REFUNDED", 1000, 0)
-    assert (settlement.restock, settlement.refunds, life.order.look_at) == (True, (), None)
+    assert (reconciliation.restock, reconciliation.refunds, life.order.check_at) == (True, (), None)
     assert life.kinds[2:] == ["completed", "payment_observed", "payment_observed", "payment_observed", "cancelled"]
 
 
@@ -458,7 +463,7 @@ def test_a_payment_cancelled_before_we_completed_the_order_cancels_it_with_nothi
     life = placed().at(1)
     assert life.hears(payment(ALL_BACK)).restock
     assert life.standing() == ("CANCELLED", "PAYMENT_CANCELLED", 1000, 0)
-    assert life.order.look_at is None
+    assert life.order.check_at is None
 
 
 # --- money back, decided by us ---------------------------------------------------------------------------------
@@ -468,15 +473,15 @@ def test_a_payment_cancelled_before_we_completed_the_order_cancels_it_with_nothi
 def test_late_money_is_refunded_in_full(reason: CancelReason) -> None:
     life = placed().at(15)
     life.hears(None, give_up=reason is CancelReason.ABANDONED)
-    settlement = life.at(20).hears(payment(PAID, at=20))
+    reconciliation = life.at(20).hears(payment(PAID, at=20))
     assert life.standing() == ("CANCELLED", reason.value, 0, 1000)
-    (refund,) = settlement.refunds
+    (refund,) = reconciliation.refunds
     assert (refund.amount, refund.requested_by, refund.reason) == (krw(1000), "gyeolje", f"order {reason.value}")
-    assert not settlement.restock
+    assert not reconciliation.restock
     life.at(21).hears(payment(ALL_BACK, at=21, cancellations=(ours("r2", CancellationStatus.SUCCEEDED),)))
     assert life.standing() == ("CANCELLED", reason.value, 1000, 0)
     assert life.rows() == {"r2": ("SUCCEEDED", 1000)}
-    assert life.order.look_at is None
+    assert life.order.check_at is None
 
 
 def test_of_late_money_that_went_back_in_part_the_rest_is_refunded() -> None:
@@ -487,9 +492,9 @@ def test_of_late_money_that_went_back_in_part_the_rest_is_refunded() -> None:
 
 def test_money_of_a_mismatch_goes_back_in_the_currency_it_came_in() -> None:
     life = placed().at(1)
-    settlement = life.hears(payment(PAID, currency="USD"))
+    reconciliation = life.hears(payment(PAID, currency="USD"))
     assert (life.order.owed, life.order.refunded) == (Money(1000, "USD"), Money(0, "USD"))
-    assert settlement.refunds[0].amount == Money(1000, "USD")
+    assert reconciliation.refunds[0].amount == Money(1000, "USD")
     cancelled = next(entry for entry in life.entries if entry.kind == "cancelled")
     assert dict(cancelled.data) == {"reason": "MISMATCH", "differs": ["currency"]}
 
@@ -506,7 +511,7 @@ def test_our_refund_stays_owed_while_the_bank_is_thinking() -> None:
     thinking = payment(PAID, at=16, updated=17, cancellations=(ours("r2", CancellationStatus.REQUESTED),))
     assert not life.hears(thinking).entries
     assert life.standing() == ("CANCELLED", "EXPIRED", 0, 1000)
-    assert life.order.look_at is not None
+    assert life.order.check_at is not None
 
 
 @pytest.mark.parametrize("word", [CancellationStatus.UNKNOWN, CancellationStatus.REQUESTED])
@@ -519,10 +524,10 @@ def test_a_cancellation_that_has_not_ended_ends_no_refund(word: CancellationStat
 def test_a_failed_refund_of_money_we_must_not_keep_is_asked_for_again_under_a_new_id() -> None:
     life = late_money().at(17)
     failed = payment(PAID, at=16, updated=17, cancellations=(ours("r2", CancellationStatus.FAILED),))
-    settlement = life.hears(failed)
+    reconciliation = life.hears(failed)
     assert life.standing() == ("CANCELLED", "EXPIRED", 0, 1000)
     assert life.rows() == {"r2": ("FAILED", 1000), "r3": ("REQUESTED", 1000)}
-    assert [entry.kind.value for entry in settlement.entries] == ["refund_failed", "refund_requested", "attention"]
+    assert [entry.kind.value for entry in reconciliation.entries] == ["refund_failed", "refund_requested", "attention"]
     assert life.attention() == "a refund failed; it is asked for again"
     assert not life.hears(failed).entries
     life.at(18).hears(payment(ALL_BACK, at=18, cancellations=(ours("r3", CancellationStatus.SUCCEEDED),)))
@@ -555,7 +560,7 @@ def test_a_refund_that_somebody_else_made_impossible_fails_and_nothing_is_owed()
     assert life.standing() == ("CANCELLED", "EXPIRED", 1000, 0)
     assert life.rows() == {"r2": ("FAILED", 1000)}
     assert life.refunds["r2"].failure == "less than this is left at the gateway"
-    assert (life.look_at(), life.attention()) == (None, None)
+    assert (life.check_at(), life.attention()) == (None, None)
 
 
 def test_a_refund_that_somebody_else_made_too_large_is_asked_for_again_as_far_as_money_is_left() -> None:
@@ -572,15 +577,15 @@ def test_a_merchants_refund_is_owed_until_the_gateways_record_shows_it() -> None
     life = completed().at(2)
     (refund,) = life.asks_back(300).refunds
     assert (refund.amount, refund.requested_by, refund.status) == (krw(300), "merchant", RefundStatus.REQUESTED)
-    assert (refund.requested_at, refund.settled_at, refund.failure) == (life.now, None, None)
+    assert (refund.requested_at, refund.ended_at, refund.failure) == (life.now, None, None)
     assert life.standing() == ("COMPLETED", None, 0, 300)
-    assert life.order.look_at == life.now
+    assert life.order.check_at == life.now
     life.at(3).hears(
         payment(PARTLY, at=3, cancelled=300, cancellations=(ours("r2", CancellationStatus.SUCCEEDED, 300),))
     )
     assert life.standing() == ("COMPLETED", None, 300, 0)
     assert life.kinds[-3:] == ["refund_requested", "payment_observed", "refund_succeeded"]
-    assert life.order.look_at is None
+    assert life.order.check_at is None
 
 
 def test_a_merchants_refund_in_full_ends_in_a_cancelled_order() -> None:
@@ -598,7 +603,7 @@ def test_a_merchants_refund_that_fails_is_not_asked_for_again() -> None:
     life.at(3).hears(payment(PAID, at=1, updated=3, cancellations=(ours("r2", CancellationStatus.FAILED, 300),)))
     assert life.standing() == ("COMPLETED", None, 0, 0)
     assert life.rows() == {"r2": ("FAILED", 300)}
-    assert life.refunds["r2"].settled_at == life.now
+    assert life.refunds["r2"].ended_at == life.now
     assert life.refunds["r2"].failure == "the gateway could not carry it out"
     assert dict(life.entries[-1].data) == {
         "refund": "r2",
@@ -607,7 +612,7 @@ def test_a_merchants_refund_that_fails_is_not_asked_for_again() -> None:
         "reason": "the buyer asked",
         "failure": "the gateway could not carry it out",
     }
-    assert life.order.look_at is None
+    assert life.order.check_at is None
 
 
 def test_a_failed_refund_asks_for_a_person_though_another_succeeded_in_the_same_record() -> None:
@@ -659,8 +664,8 @@ def test_more_than_is_left_or_nothing_cannot_be_asked_back(amount: int) -> None:
 
 def test_money_cannot_be_asked_back_in_another_currency() -> None:
     with pytest.raises(InvalidMoneyError):
-        completed().order.request_refund(
-            Money(1, "USD"), refund_id=RefundId("r9"), reason="", requested_by="merchant", now=T0
+        request_refund(
+            completed().order, Money(1, "USD"), refund_id=RefundId("r9"), reason="", requested_by="merchant", now=T0
         )
 
 
@@ -680,10 +685,10 @@ def test_a_status_we_do_not_know_asks_for_a_person_until_it_is_gone() -> None:
     life.hears(payment(PaymentStatus.UNKNOWN, at=2, said="ON_THE_MOON"))
     assert life.standing() == ("COMPLETED", None, 0, 0)
     assert "'ON_THE_MOON'" in (life.attention() or "")
-    assert life.order.look_at is not None
+    assert life.order.check_at is not None
     assert not life.at(4).hears(payment(PaymentStatus.UNKNOWN, at=2, said="ON_THE_MOON")).entries
     life.at(5).hears(payment(PAID, at=5))
-    assert (life.attention(), life.look_at()) == (None, None)
+    assert (life.attention(), life.check_at()) == (None, None)
 
 
 def test_a_channel_of_a_type_we_do_not_know_neither_completes_nor_refunds_and_asks_for_a_person() -> None:
@@ -691,10 +696,10 @@ def test_a_channel_of_a_type_we_do_not_know_neither_completes_nor_refunds_and_as
     life.hears(payment(PAID, channel_type="SANDBOX"))
     assert life.standing() == ("PENDING", None, 0, 0)
     assert life.attention() == "paid over a channel of type 'SANDBOX', which this version does not know"
-    assert life.order.look_at is not None
+    assert life.order.check_at is not None
     life.at(60).hears(payment(PAID, at=2))
     assert life.standing() == ("COMPLETED", None, 0, 0)
-    assert (life.attention(), life.look_at()) == (None, None)
+    assert (life.attention(), life.check_at()) == (None, None)
 
 
 def test_a_long_word_for_a_channel_is_cut() -> None:
@@ -723,15 +728,15 @@ def test_a_payment_that_turns_out_to_be_another_after_all_asks_for_a_person_and_
     assert life.attention() == "completed, but the payment differs in store, channel"
 
 
-def test_looks_that_keep_failing_ask_for_a_person_once_and_a_look_that_works_takes_it_back() -> None:
+def test_checks_that_keep_failing_ask_for_a_person_once_and_a_check_that_works_takes_it_back() -> None:
     life = placed()
     for _ in range(5):
-        life.fails_to_look()
+        life.fails_to_check()
     assert life.attention() is None
-    life.at(9).fails_to_look("time-out")
-    assert life.attention() == "looking has kept failing: time-out"
+    life.at(9).fails_to_check("time-out")
+    assert life.attention() == "checking has kept failing: time-out"
     assert (life.entries[-1].at, dict(life.entries[-1].data)) == (life.now, {"why": life.attention()})
-    life.fails_to_look("refused")
+    life.fails_to_check("refused")
     assert life.kinds == ["placed", "attention"]
     life.hears(None)
     assert (life.attention(), life.failures()) == (None, 0)
@@ -742,35 +747,35 @@ def test_a_refund_the_gateway_keeps_refusing_asks_for_a_person_though_reading_wo
     delays = []
     for _ in range(9):
         life.hears(payment(PAID, at=16))
-        life.fails_to_look("the gateway refused: MAX_CANCEL_COUNT_REACHED")
-        assert life.order.look_at is not None
-        delays.append(life.order.look_at - life.now)
-        life.now = life.order.look_at
+        life.fails_to_check("the gateway refused: MAX_CANCEL_COUNT_REACHED")
+        assert life.order.check_at is not None
+        delays.append(life.order.check_at - life.now)
+        life.now = life.order.check_at
     assert delays[-1] > minutes(4)
     assert delays == sorted(delays)
-    assert life.attention() == "looking has kept failing: the gateway refused: MAX_CANCEL_COUNT_REACHED"
+    assert life.attention() == "checking has kept failing: the gateway refused: MAX_CANCEL_COUNT_REACHED"
     assert life.kinds.count("attention") == 1
     life.hears(payment(ALL_BACK, at=30, cancellations=(ours("r2", CancellationStatus.SUCCEEDED),)))
-    assert (life.attention(), life.failures(), life.look_at()) == (None, 0, None)
+    assert (life.attention(), life.failures(), life.check_at()) == (None, 0, None)
 
 
 def test_an_account_that_cannot_be_closed_asks_for_a_person_though_reading_works() -> None:
     life = placed().at(15)
     for _ in range(6):
         assert life.hears(payment(PaymentStatus.VIRTUAL_ACCOUNT_ISSUED)).close_account
-        life.fails_to_look("refused")
-    assert life.attention() == "looking has kept failing: refused"
+        life.fails_to_check("refused")
+    assert life.attention() == "checking has kept failing: refused"
     life.hears(payment(PaymentStatus.VIRTUAL_ACCOUNT_ISSUED))
     assert life.attention() is not None
     life.hears(payment(PaymentStatus.FAILED, at=16))
     assert (life.attention(), life.failures()) == (None, 0)
 
 
-def test_a_failed_look_changes_nothing_but_its_own_bookkeeping() -> None:
+def test_a_failed_check_changes_nothing_but_its_own_bookkeeping() -> None:
     life = late_money()
     before = life.order
-    settlement = life.fails_to_look()
-    assert settlement == Settlement(order=replace(before, failures=1, look_at=life.order.look_at))
+    reconciliation = life.fails_to_check()
+    assert reconciliation == Reconciliation(order=replace(before, failures=1, check_at=life.order.check_at))
 
 
 # --- history ---------------------------------------------------------------------------------------------------

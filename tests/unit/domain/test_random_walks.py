@@ -13,9 +13,11 @@ from domain.history import HistoryEntry
 from domain.ids import OrderId, PaymentId, ProductId, RefundId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
-from domain.order import Order, OrderLine, Settlement
+from domain.order import Order, OrderLine
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus, Shop
+from domain.reconciliation import check_failed, place, reconcile, request_refund
 from domain.refund import Refund, RefundStatus
+from domain.revision import Reconciliation
 
 T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 PRICE = 1000
@@ -132,7 +134,7 @@ class Walk(RuleBasedStateMachine):
         self.refunds: dict[str, Refund] = {}
         self.ids = 0
         self.restocked = 0
-        placed = Order.place(
+        placed = place(
             order_id=OrderId("a" * 32),
             payment_id=PaymentId("p" * 32),
             token_hash="0" * 64,
@@ -201,7 +203,7 @@ class Walk(RuleBasedStateMachine):
     # --- what we do ---
 
     @rule(give_up=RARELY, on_schedule=st.booleans())
-    def we_look(self, *, give_up: bool, on_schedule: bool) -> None:
+    def we_check(self, *, give_up: bool, on_schedule: bool) -> None:
         self.hear(self.ledger.says(), give_up=give_up, on_schedule=on_schedule)
 
     @precondition(lambda self: self.ledger.records)
@@ -222,16 +224,16 @@ class Walk(RuleBasedStateMachine):
             assert self.order == before
 
     @rule()
-    def a_look_fails(self) -> None:
-        self.keep(self.order.look_failed("time-out", self.now))
+    def a_check_fails(self) -> None:
+        self.keep(check_failed(self.order, "time-out", self.now))
 
     @precondition(lambda self: self.order.status is OrderStatus.COMPLETED and self.order.refundable)
     @rule(amount=AMOUNTS)
     def the_merchant_asks_money_back(self, amount: int) -> None:
         wanted = Money(min(amount, self.order.refundable.minor), self.order.refundable.currency)
         self.keep(
-            self.order.request_refund(
-                wanted, refund_id=self.new_id(), reason="wish", requested_by="merchant", now=self.now
+            request_refund(
+                self.order, wanted, refund_id=self.new_id(), reason="wish", requested_by="merchant", now=self.now
             )
         )
 
@@ -253,16 +255,17 @@ class Walk(RuleBasedStateMachine):
             record = self.ledger.record()
         self.hear(record, on_schedule=True)
 
-    def hear(self, said: Payment | None, *, give_up: bool = False, on_schedule: bool = False) -> Settlement:
-        settlement = self.keep(self.settled(said, give_up=give_up, on_schedule=on_schedule))
-        again = self.settled(said, give_up=give_up, on_schedule=False)
-        assert again == Settlement(order=self.order, close_account=settlement.close_account)
-        due = self.settled(said, give_up=give_up, on_schedule=True)
-        assert due == replace(again, order=replace(self.order, looks=due.order.looks, look_at=due.order.look_at))
-        return settlement
+    def hear(self, said: Payment | None, *, give_up: bool = False, on_schedule: bool = False) -> Reconciliation:
+        reconciliation = self.keep(self.reconciled(said, give_up=give_up, on_schedule=on_schedule))
+        again = self.reconciled(said, give_up=give_up, on_schedule=False)
+        assert again == Reconciliation(order=self.order, close_account=reconciliation.close_account)
+        due = self.reconciled(said, give_up=give_up, on_schedule=True)
+        assert due == replace(again, order=replace(self.order, checks=due.order.checks, check_at=due.order.check_at))
+        return reconciliation
 
-    def settled(self, said: Payment | None, *, give_up: bool, on_schedule: bool) -> Settlement:
-        return self.order.settle(
+    def reconciled(self, said: Payment | None, *, give_up: bool, on_schedule: bool) -> Reconciliation:
+        return reconcile(
+            self.order,
             said,
             shop=Shop(store_id="store-ours", channel_type="LIVE"),
             now=self.now,
@@ -272,8 +275,8 @@ class Walk(RuleBasedStateMachine):
             on_schedule=on_schedule,
         )
 
-    def keep(self, settlement: Settlement) -> Settlement:
-        before, after = self.order, settlement.order
+    def keep(self, reconciliation: Reconciliation) -> Reconciliation:
+        before, after = self.order, reconciliation.order
         assert (before.status, after.status) in {
             *((status, status) for status in OrderStatus),
             (OrderStatus.PENDING, OrderStatus.COMPLETED),
@@ -283,15 +286,15 @@ class Walk(RuleBasedStateMachine):
         assert before.reason in (None, after.reason)
         assert before.captured in (None, after.captured)
         assert before.refunded.minor <= after.refunded.minor
-        assert settlement.entries or told(before) == told(after)
-        if settlement.entries:
-            last = settlement.entries[-1]
+        assert reconciliation.entries or told(before) == told(after)
+        if reconciliation.entries:
+            last = reconciliation.entries[-1]
             assert (last.status, last.reason, last.refunded) == (after.status, after.reason, after.refunded)
         self.order = after
-        self.entries += settlement.entries
-        self.refunds |= {refund.id: refund for refund in settlement.refunds}
-        self.restocked += settlement.restock
-        return settlement
+        self.entries += reconciliation.entries
+        self.refunds |= {refund.id: refund for refund in reconciliation.refunds}
+        self.restocked += reconciliation.restock
+        return reconciliation
 
     def requested(self) -> list[Refund]:
         return [refund for refund in self.refunds.values() if refund.status is RefundStatus.REQUESTED]
@@ -332,22 +335,22 @@ class Walk(RuleBasedStateMachine):
         assert (self.order.reason is not None) is (self.order.status is OrderStatus.CANCELLED)
 
     @invariant()
-    def what_is_not_done_is_looked_at_again(self) -> None:
+    def what_is_not_done_is_checked_again(self) -> None:
         if self.order.status is OrderStatus.PENDING or self.order.owed:
-            assert self.order.look_at is not None
+            assert self.order.check_at is not None
 
     def teardown(self) -> None:
         self.the_gateway_comes_to_rest()
         self.hear(self.ledger.says())
-        looks = 0
-        while self.order.look_at is not None:
-            self.now = max(self.now, self.order.look_at)
+        checks = 0
+        while self.order.check_at is not None:
+            self.now = max(self.now, self.order.check_at)
             if self.hear(self.ledger.says(), on_schedule=True).close_account:
                 self.ledger.move("FAILED")
             if self.order.owed:
                 self.carry_out("SUCCEEDED")
-            looks += 1
-            assert looks < 40, "this order never comes to rest"
+            checks += 1
+            assert checks < 40, "this order never comes to rest"
         self.judge()
 
     def the_gateway_comes_to_rest(self) -> None:

@@ -28,15 +28,15 @@ from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayError
 from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
-from application.look_at_due_orders import LookAtDueOrders
 from application.place_order import PlaceOrder
 from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Store
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
+from application.reconcile_order import ReconcileOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
-from application.settle_order import SettleOrder
 from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
@@ -220,7 +220,7 @@ def _shopfront(
 
 def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, pace: Pace | None) -> UseCases:
     shop = Shop(store_id=STORE_ID, channel_type="TEST")
-    settle = SettleOrder(store, notifier, _now, _new_id, shop)
+    reconcile = ReconcileOrder(store, notifier, _now, _new_id, shop)
     read_order = ReadOrder(store)
     window = PortOneWindow(store_id=STORE_ID, channel_key="channel-key-test", public_url="https://shop.example")
     return UseCases(
@@ -228,19 +228,19 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
             store=store, gateway=gateway, window=window, clock=_now, new_id=_new_id, ttl=timedelta(minutes=15)
         ),
         read_order=read_order,
-        verify_payment=VerifyPayment(read_order, gateway, settle, _now),
-        cancel_order=CancelOrder(read_order, gateway, settle),
+        verify_payment=VerifyPayment(read_order, gateway, reconcile, _now),
+        cancel_order=CancelOrder(read_order, gateway, reconcile),
         follow_order=FollowOrder(store, notifier, pace),
         issue_ticket=IssueTicket(read_order, _now),
         redeem_ticket=RedeemTicket(store, _now),
         list_products=ListProducts(store),
-        handle_webhook_event=HandleWebhookEvent(store, gateway, settle, _now),
+        handle_webhook_event=HandleWebhookEvent(store, gateway, reconcile, _now),
         refund_order=RefundOrder(store, notifier, _now),
-        look_at_due_orders=LookAtDueOrders(
+        check_due_orders=CheckDueOrders(
             store=store,
             gateway=gateway,
-            settle=settle,
-            carry_out_refunds=CarryOutRefunds(store, gateway, settle),
+            reconcile=reconcile,
+            carry_out_refunds=CarryOutRefunds(store, gateway, reconcile),
             clock=_now,
         ),
         sweep_payments=SweepPayments(store=store, gateway=gateway, shop=shop, clock=_now, new_id=_new_id),

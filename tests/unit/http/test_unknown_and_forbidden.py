@@ -77,7 +77,7 @@ async def ticket_for(shopfront: Shopfront, placed: Any) -> str:
     return str(await shopfront.use_cases.issue_ticket(OrderId(placed["order"]["id"]), placed["token"]))
 
 
-@pytest.mark.proves("Unknown and forbidden orders look alike")
+@pytest.mark.proves("Unknown and forbidden orders answer alike")
 @pytest.mark.parametrize("state", ["pending", "completed", "cancelled"])
 async def test_a_forbidden_order_answers_exactly_as_no_order(shopfront: Shopfront, cases: Cases, state: str) -> None:
     """Every route × every wrong credential: the same status, headers and bytes for an order and for none."""
@@ -138,7 +138,7 @@ ODD: list[Callable[[str], str]] = [
 ]
 
 
-@pytest.mark.proves("Unknown and forbidden orders look alike")
+@pytest.mark.proves("Unknown and forbidden orders answer alike")
 async def test_an_id_has_one_spelling_and_its_token_opens_no_other(
     shopfront: Shopfront, tools: Toolbox, cases: Cases
 ) -> None:
@@ -151,7 +151,7 @@ async def test_an_id_has_one_spelling_and_its_token_opens_no_other(
     assert await shopfront.history(placed) == ["placed"]
 
 
-@pytest.mark.proves("Unknown and forbidden orders look alike")
+@pytest.mark.proves("Unknown and forbidden orders answer alike")
 @pytest.mark.parametrize("state", ["pending", "completed", "cancelled"])
 async def test_nothing_seen_with_one_orders_token_depends_on_another_order(
     shopfront: Shopfront, tools: Toolbox, cases: Cases, state: str
@@ -175,7 +175,7 @@ async def test_nothing_seen_with_one_orders_token_depends_on_another_order(
         assert await all_i_see() == before
 
 
-@pytest.mark.proves("Unknown and forbidden orders look alike")
+@pytest.mark.proves("Unknown and forbidden orders answer alike")
 async def test_a_ticket_is_good_until_its_time_and_not_a_second_longer(
     shopfront: Shopfront, tools: Toolbox, cases: Cases
 ) -> None:
@@ -188,7 +188,7 @@ async def test_a_ticket_is_good_until_its_time_and_not_a_second_longer(
         assert (await shopfront.http.get(at, params={"ticket": ticket})).status_code == status
 
 
-@pytest.mark.proves("Unknown and forbidden orders look alike")
+@pytest.mark.proves("Unknown and forbidden orders answer alike")
 async def test_no_two_orders_have_anything_to_guess_from(shopfront: Shopfront, cases: Cases) -> None:
     placed = [await shopfront.place() for _ in range(200)]
     cases.run += len(placed)

@@ -32,12 +32,12 @@ async def is_kept(shopfront: Shopfront, webhook_id: str) -> bool:
         return await unit.inbox.seen(WebhookId(webhook_id))
 
 
-async def test_a_signed_webhook_settles_the_order_and_is_kept(shopfront: Shopfront, tools: Toolbox) -> None:
+async def test_a_signed_webhook_reconciles_the_order_and_is_kept(shopfront: Shopfront, tools: Toolbox) -> None:
     placed = await shopfront.place()
     shopfront.pays(placed)
     body = paid(placed)
     answer = await shopfront.http.post(PATH, content=body, headers=tools.signed(body))
-    assert (answer.status_code, answer.json()) == (200, {"status": "settled"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "reconciled"})
     assert answer.headers["content-type"] == "application/json"
     assert await is_kept(shopfront, "msg_1")
     assert await shopfront.history(placed) == ["placed", "payment_observed", "completed"]
@@ -53,7 +53,7 @@ async def test_the_same_webhook_again_is_a_duplicate(shopfront: Shopfront, tools
     assert await shopfront.history(placed) == ["placed", "payment_observed", "completed"]
 
 
-async def test_a_hundred_copies_at_once_settle_once(shopfront: Shopfront, tools: Toolbox) -> None:
+async def test_a_hundred_copies_at_once_reconcile_once(shopfront: Shopfront, tools: Toolbox) -> None:
     placed = await shopfront.place()
     shopfront.pays(placed)
     body = paid(placed)
@@ -62,7 +62,7 @@ async def test_a_hundred_copies_at_once_settle_once(shopfront: Shopfront, tools:
         *(shopfront.http.post(PATH, content=body, headers=headers) for _ in range(100)),
     )
     assert {answer.status_code for answer in answers} == {200}
-    assert [answer.json()["status"] for answer in answers].count("settled") == 1
+    assert [answer.json()["status"] for answer in answers].count("reconciled") == 1
     assert await shopfront.history(placed) == ["placed", "payment_observed", "completed"]
 
 
@@ -97,7 +97,7 @@ async def test_another_content_type_is_read_all_the_same(shopfront: Shopfront, t
     body = f"payment_id={placed['order']['paymentId']}&tx_id=t&status=Paid".encode()
     headers = tools.signed(body) | {"content-type": "application/x-www-form-urlencoded"}
     answer = await shopfront.http.post(PATH, content=body, headers=headers)
-    assert (answer.status_code, answer.json()) == (200, {"status": "settled"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "reconciled"})
 
 
 def unsigned(headers: dict[str, str]) -> list[tuple[str, str]]:
@@ -188,7 +188,9 @@ async def test_a_webhook_that_cannot_be_kept_is_sent_back_to_be_sent_again(
     assert int(answer.headers["retry-after"]) > 0
     assert "secret" not in answer.text
     store.full = False
-    assert (await shopfront.http.post(PATH, content=body, headers=tools.signed(body))).json() == {"status": "settled"}
+    assert (await shopfront.http.post(PATH, content=body, headers=tools.signed(body))).json() == {
+        "status": "reconciled"
+    }
 
 
 async def test_the_path_is_a_setting(new_shopfront: NewShopfront, tools: Toolbox) -> None:

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from sqlalchemy.exc import OperationalError, ResourceClosedError
 
-from adapters.persistence.sql import SqlUnit, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlUnit
 
 
 class Dying:

@@ -22,21 +22,26 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 from application.errors import ConflictError, StoreUnavailableError
 from application.ports import UnitOfWork
 from application.transact import record
 from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
-from domain.order import Order, OrderLine, Settlement
+from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import place as placing
+from domain.reconciliation import reconcile as reconciling
+from domain.reconciliation import request_refund
+from domain.revision import Reconciliation
 from domain.webhook_event import WebhookEvent
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SEAT = OrderLine(product_id=ProductId("vip-1-1"), name="VIP 1열 1번", quantity=1, price=Money(355_000, "KRW"))
 PAID = WebhookEvent(id=WebhookId("msg_1"), type="Transaction.Paid", payment_id="0" * 32, store_id="store-1")
-PLACED = Order.place(
+PLACED = placing(
     order_id=OrderId("order-1"),
     payment_id=PaymentId("0" * 32),
     token_hash="0" * 64,
@@ -46,11 +51,11 @@ PLACED = Order.place(
 )
 
 
-def settled(order: Order, **fields: Any) -> Settlement:
+def reconciled(order: Order, **fields: Any) -> Reconciliation:
     said: dict[str, Any] = {"status": PaymentStatus.PAID, "said": "PAID", "cancelled": Money(0, "KRW")}
     payment = Payment(id=order.payment_id, total=order.price, store_id="s", channel_type="LIVE", **(said | fields))
     shop = Shop(store_id="s", channel_type="LIVE")
-    return order.settle(payment, shop=shop, now=NOW, refund_id=RefundId("refund-1"))
+    return reconciling(order, payment, shop=shop, now=NOW, refund_id=RefundId("refund-1"))
 
 
 async def place(store: SqlStore) -> Order:
@@ -61,10 +66,10 @@ async def place(store: SqlStore) -> Order:
     return PLACED.order
 
 
-async def settle(store: SqlStore, order: Order, settlement: Settlement | None = None) -> Order:
+async def reconcile(store: SqlStore, order: Order, reconciliation: Reconciliation | None = None) -> Order:
     async with store.writing() as unit:
-        await unit.inbox.add(PAID, outcome="settled", received_at=NOW)
-        stored = await record(unit, order, settlement or settled(order))
+        await unit.inbox.add(PAID, outcome="reconciled", received_at=NOW)
+        stored = await record(unit, order, reconciliation or reconciled(order))
         await unit.commit()
     return stored
 
@@ -101,7 +106,7 @@ async def test_a_fresh_webhook_costs_four_statements_and_one_commit(database_url
         def commit(_: object) -> None:
             told.append("COMMIT")
 
-        await settle(store, await read(store))
+        await reconcile(store, await read(store))
 
     told = [said for said in told if not said.startswith("BEGIN")]
     assert [said.partition(",")[0].partition(".")[0] for said in told] == [
@@ -123,7 +128,7 @@ async def test_many_history_entries_are_one_statement_to_the_server(database_url
             if said.startswith("INSERT INTO history"):
                 sent.append(len(values))
 
-        await settle(store, order)
+        await reconcile(store, order)
 
     assert sent == [2 * 9]  # one statement with the nine columns of two rows
 
@@ -161,7 +166,7 @@ STRAY = [
     ("UPDATE refunds SET minor = 1", "a refund keeps its identity"),
     ("UPDATE refunds SET currency = 'USD'", "a refund keeps its identity"),
     ("UPDATE refunds SET status = 'SUCCEEDED'", "a refund that has ended says when"),
-    ("UPDATE refunds SET status = 'DONE', settled_at = 1", "a refund has a known status"),
+    ("UPDATE refunds SET status = 'DONE', ended_at = 1", "a refund has a known status"),
     ("DELETE FROM refunds", "a refund is never deleted"),
     ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', -1)", "stock is never negative"),
     ("INSERT INTO products VALUES ('p', 'p', -1, 'KRW', 1)", "a price is never negative"),
@@ -172,11 +177,11 @@ STRAY = [
 @pytest.mark.parametrize(("sql", "rule"), STRAY)
 async def test_stray_sql_breaks_no_rule(database_url: str, sql: str, rule: str) -> None:
     async with opened(database_url) as (_, store):
-        order = await settle(store, await place(store), settled(PLACED.order, cancelled=Money(1_000, "KRW")))
-        asked = order.request_refund(
-            Money(5_000, "KRW"), refund_id=RefundId("refund-2"), reason="", requested_by="operator", now=NOW
+        order = await reconcile(store, await place(store), reconciled(PLACED.order, cancelled=Money(1_000, "KRW")))
+        asked = request_refund(
+            order, Money(5_000, "KRW"), refund_id=RefundId("refund-2"), reason="", requested_by="operator", now=NOW
         )
-        stored = await settle(store, order, asked)
+        stored = await reconcile(store, order, asked)
         assert (stored.status, stored.seq, stored.refunded.minor, stored.owed.minor) == ("COMPLETED", 4, 1_000, 5_000)
         with pytest.raises(StoreUnavailableError, match=f"^refused: {rule}$"):
             await stray(store, sql)
@@ -194,18 +199,18 @@ async def test_no_table_of_money_can_be_emptied(new_database: Any, table: str) -
 
 async def test_replacing_an_order_is_deleting_it(new_database: Any) -> None:
     async with opened(new_database("sqlite")) as (_, store):
-        await settle(store, await place(store))
+        await reconcile(store, await place(store))
         await stray(store, "DELETE FROM webhooks")
         with pytest.raises(StoreUnavailableError, match="refused: the history is only ever added to"):
             await stray(store, "REPLACE INTO history SELECT * FROM history WHERE seq = 1")
 
 
-async def test_looking_later_by_hand_is_allowed(database_url: str) -> None:
+async def test_checking_later_by_hand_is_allowed(database_url: str) -> None:
     async with opened(database_url) as (_, store):
         await place(store)
-        await stray(store, "UPDATE orders SET look_at = 0, attention = 'by hand', failures = 0")
+        await stray(store, "UPDATE orders SET check_at = 0, attention = 'by hand', failures = 0")
 
-        assert (await read(store)).look_at == datetime(1970, 1, 1, tzinfo=UTC)
+        assert (await read(store)).check_at == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def stray(store: SqlStore, sql: str) -> None:
@@ -330,7 +335,7 @@ async def test_a_changed_schema_under_a_live_pool_is_a_conflict_once(new_databas
         await place(store)
         await read(store)
         async with opened(store_url(store)) as (_, other):
-            await stray(other, "ALTER TABLE orders ALTER COLUMN looks TYPE integer")
+            await stray(other, "ALTER TABLE orders ALTER COLUMN checks TYPE integer")
         with pytest.raises(ConflictError, match="schema changed"):
             await read(store)
         await read(store)
@@ -345,7 +350,7 @@ async def test_a_connection_lost_in_a_unit_is_a_conflict_and_the_next_unit_has_a
         order = await place(store)
         async with store.writing() as unit:
             pid = (await unit.run(text("SELECT pg_backend_pid()"))).scalar_one()
-            await record(unit, order, settled(order))
+            await record(unit, order, reconciled(order))
             await kill_backend(store, pid)
             with pytest.raises(ConflictError):
                 await unit.orders.by_id(order.id)
@@ -358,7 +363,7 @@ async def test_a_commit_that_was_not_confirmed_is_not_called_a_conflict(new_data
         order = await place(store)
         async with store.writing() as unit:
             pid = (await unit.run(text("SELECT pg_backend_pid()"))).scalar_one()
-            await record(unit, order, settled(order))
+            await record(unit, order, reconciled(order))
             await kill_backend(store, pid)
             with pytest.raises(StoreUnavailableError, match="not known") as lost:
                 await unit.commit()
@@ -405,12 +410,12 @@ async def test_another_process_that_writes_too_long_makes_sqlite_unavailable(new
         with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailableError, match="SQLITE_BUSY") as busy:
-                await settle(store, PLACED.order)
+                await reconcile(store, PLACED.order)
             assert not isinstance(busy.value, ConflictError)
             assert await read(store) == PLACED.order
             other.execute("ROLLBACK")
 
-        assert (await settle(store, PLACED.order)).status is OrderStatus.COMPLETED
+        assert (await reconcile(store, PLACED.order)).status is OrderStatus.COMPLETED
 
 
 async def test_a_full_disk_is_unavailable_and_harmless(new_database: Any) -> None:
@@ -422,14 +427,14 @@ async def test_a_full_disk_is_unavailable_and_harmless(new_database: Any) -> Non
             connection.execute("PRAGMA max_page_count = 1")
 
         with pytest.raises(StoreUnavailableError, match="SQLITE_FULL"):
-            await settle(store, replace(order), replace(settled(order), entries=bulky(order)))
+            await reconcile(store, replace(order), replace(reconciled(order), entries=bulky(order)))
         event.remove(engine.sync_engine, "checkout", fill)
 
         assert await read(store) == order
 
 
 def bulky(order: Order) -> tuple[Any, ...]:
-    first, *rest = settled(order).entries
+    first, *rest = reconciled(order).entries
     return (replace(first, data={"much": "x" * 200_000}), *rest)
 
 
@@ -442,7 +447,7 @@ async def test_a_file_that_cannot_be_written_is_unavailable_and_can_be_read(new_
             connection.execute("PRAGMA query_only = ON")
 
         with pytest.raises(StoreUnavailableError, match="SQLITE_READONLY"):
-            await settle(store, order)
+            await reconcile(store, order)
         assert await read(store) == order
 
 
@@ -479,7 +484,7 @@ async def test_a_unit_cancelled_at_any_moment_is_done_or_undone_and_leaks_nothin
         while not ended:
             step += 1
             before = await read(store)
-            after = before.look_by(before.created_at - timedelta(seconds=step))
+            after = before.check_by(before.created_at - timedelta(seconds=step))
 
             async def unit(before: Order = before, after: Order = after) -> None:
                 async with store.writing() as unit:
@@ -526,12 +531,13 @@ async def open_transactions(engine: AsyncEngine) -> int:
 
 _CRASH = """
 import asyncio, os, signal, sys
-from adapters.persistence.sql import SqlStore, create_engine
+from adapters.persistence.engine import create_engine
+from adapters.persistence.sql import SqlStore
 
 async def main(url: str, commits: bool) -> None:
     async with SqlStore(create_engine(url)).writing() as unit:
         order = await unit.orders.by_payment("0" * 32)
-        await unit.orders.save(order.look_by(order.created_at))
+        await unit.orders.save(order.check_by(order.created_at))
         if commits:
             await unit.commit()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -549,8 +555,8 @@ async def test_a_crash_keeps_what_was_committed_and_nothing_else(database_url: s
         assert crashed.returncode == -signal.SIGKILL
 
         found = await read(store)
-        assert (found.version, found.look_at) == ((1, order.created_at) if commits else (0, order.look_at))
-        assert (await settle(store, found)).status is OrderStatus.COMPLETED
+        assert (found.version, found.check_at) == ((1, order.created_at) if commits else (0, order.check_at))
+        assert (await reconcile(store, found)).status is OrderStatus.COMPLETED
 
 
 def test_the_url_of_a_database_may_hold_its_password() -> None:

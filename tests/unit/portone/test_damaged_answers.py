@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from fake_portone.ledger import Cancelled, CancelStatus, PaymentRecord, Purchase, Status, VirtualAccount
+from fake_portone.shapes import cancellation_json, payment_json
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from adapters.portone.fake.ledger import Cancelled, CancelStatus, PaymentRecord, Purchase, Status, VirtualAccount
-from adapters.portone.fake.shapes import cancellation_json, payment_json
 from adapters.portone.gateway import Patience, PortOneGateway
 from application.errors import GatewayDeniedError, GatewayError, GatewayUnavailableError
 from application.ports import CancelPayment
 from domain.ids import OrderId, PaymentId, ProductId, RefundId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
-from domain.order import Order, OrderLine, Settlement
+from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.reconciliation import place, request_refund
+from domain.revision import Reconciliation
 
 if TYPE_CHECKING:
     from proof import Cases
@@ -108,7 +110,7 @@ anything = st.recursive(
 WORDS = [
     *Status,
     "PENDING",
-    "SETTLED",
+    "RECONCILED",
     "PAID_BY_POINTS",
     "paid",
     "Paid",
@@ -210,7 +212,7 @@ def examples(most: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def an_order() -> Order:
-    return Order.place(
+    return place(
         order_id=OrderId("1" * 32),
         payment_id=PAYMENT,
         token_hash="",
@@ -220,8 +222,8 @@ def an_order() -> Order:
     ).order
 
 
-def settle(order: Order, payment: Payment | None, **more: Any) -> Settlement:
-    return order.settle(payment, shop=SHOP, now=NOW, refund_id=FRESH, **more)
+def reconcile(order: Order, payment: Payment | None, **more: Any) -> Reconciliation:
+    return reconcile(order, payment, shop=SHOP, now=NOW, refund_id=FRESH, **more)
 
 
 def says(body: bytes) -> Any:
@@ -270,11 +272,11 @@ def keeps_the_books(order: Order) -> bool:
     return order.refunded.minor + order.owed.minor <= taken.minor
 
 
-def says_no_more_than(body: bytes, before: Order, settled: Settlement) -> None:
+def says_no_more_than(body: bytes, before: Order, reconciled: Reconciliation) -> None:
     """What became of an order follows from what the bytes say in so many words."""
     captured, ours = judge(body)
-    then, status = settled.order, at(says(body), "status")
-    fresh = [refund for refund in settled.refunds if refund.id == FRESH]
+    then, status = reconciled.order, at(says(body), "status")
+    fresh = [refund for refund in reconciled.refunds if refund.id == FRESH]
     if then.status is OrderStatus.COMPLETED and before.status is not OrderStatus.COMPLETED:
         assert ours
     if fresh:
@@ -316,10 +318,10 @@ def test_money_moves_only_on_what_a_record_says_in_so_many_words(state: str, cas
     assert isinstance(paid, Payment)
     early = replace(paid, changed_at=NOW - timedelta(hours=1), updated_at=None)
     if state.startswith("COMPLETED"):
-        order = settle(order, early).order
+        order = reconcile(order, early).order
     if state == "COMPLETED, a refund asked for":
-        asked = order.request_refund(
-            Money(30_000, "KRW"), refund_id=ASKED_BACK, reason="sold out", requested_by="shop", now=NOW
+        asked = request_refund(
+            order, Money(30_000, "KRW"), refund_id=ASKED_BACK, reason="sold out", requested_by="shop", now=NOW
         )
         order, refunds = asked.order, asked.refunds
     if state == "EXPIRED":
@@ -336,13 +338,13 @@ def test_money_moves_only_on_what_a_record_says_in_so_many_words(state: str, cas
             met.add("no answer")
             return
         assert payment is not None, "only the gateway's own word says that there is no payment"
-        settled = settle(order, payment, refunds=refunds)
-        then = settled.order
+        reconciled = reconcile(order, payment, refunds=refunds)
+        then = reconciled.order
         assert keeps_the_books(then)
         assert then.refunded >= order.refunded or order.captured is None
-        says_no_more_than(body, order, settled)
+        says_no_more_than(body, order, reconciled)
         met.add(then.status.value)
-        met.update("given back" for refund in settled.refunds if refund.id == FRESH)
+        met.update("given back" for refund in reconciled.refunds if refund.id == FRESH)
         if payment.status is PaymentStatus.UNKNOWN:
             assert (then.status, then.owed) == (order.status, order.owed), "a word we do not know moves nothing"
             met.add("unknown")

@@ -59,7 +59,7 @@ def test_the_least_that_makes_a_payment() -> None:
         ("FAILED", PaymentStatus.FAILED),
         ("PARTIAL_CANCELLED", PaymentStatus.PARTIAL_CANCELLED),
         ("CANCELLED", PaymentStatus.CANCELLED),
-        ("SETTLED", PaymentStatus.UNKNOWN),
+        ("RECONCILED", PaymentStatus.UNKNOWN),
         ("paid", PaymentStatus.UNKNOWN),
         ("", PaymentStatus.UNKNOWN),
     ],

@@ -1,0 +1,1 @@
+"""The command line: a driving adapter over the table of use cases."""

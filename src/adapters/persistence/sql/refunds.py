@@ -1,0 +1,72 @@
+"""Refunds: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Executable, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from adapters.persistence.sql.transaction import SqlTransaction
+from adapters.persistence.tables import refunds
+from application.ports import Refunds
+from domain.ids import OrderId, RefundId
+from domain.money import Money
+from domain.refund import Refund, RefundStatus
+
+_REFUNDS_OF_ORDER = (
+    select(refunds).where(refunds.c.order_id == bindparam("key")).order_by(refunds.c.requested_at, refunds.c.id)
+)
+
+
+def _keep_refund(module: Any) -> Executable:
+    statement = module.insert(refunds)
+    names = [name for name in refunds.c.keys() if name != "id"]  # noqa: SIM118 - a column collection
+    set_ = {name: statement.excluded[name] for name in names}
+    kept: Executable = statement.on_conflict_do_update(index_elements=["id"], set_=set_)
+    return kept
+
+
+_KEEP_REFUND = {"sqlite": _keep_refund(sqlite), "postgresql": _keep_refund(postgresql)}
+
+
+class SqlRefunds(Refunds):
+    """Refunds in the database."""
+
+    def __init__(self, unit: SqlTransaction) -> None:
+        self._unit = unit
+
+    async def save(self, refund: Refund) -> None:
+        """Keep a new or changed refund."""
+        self._unit.must_write()
+        values = {
+            "id": refund.id,
+            "order_id": refund.order_id,
+            "minor": refund.amount.minor,
+            "currency": refund.amount.currency,
+            "reason": refund.reason,
+            "requested_by": refund.requested_by,
+            "requested_at": refund.requested_at,
+            "status": refund.status.value,
+            "ended_at": refund.ended_at,
+            "failure": refund.failure,
+        }
+        await self._unit.run(_KEEP_REFUND[self._unit.dialect], values)
+
+    async def of_order(self, order_id: OrderId) -> Sequence[Refund]:
+        """Every refund of this order."""
+        return [
+            Refund(
+                id=RefundId(row.id),
+                order_id=OrderId(row.order_id),
+                amount=Money(row.minor, row.currency),
+                reason=row.reason,
+                requested_by=row.requested_by,
+                requested_at=row.requested_at,
+                status=RefundStatus(row.status),
+                ended_at=row.ended_at,
+                failure=row.failure,
+            )
+            for row in (await self._unit.run(_REFUNDS_OF_ORDER, {"key": order_id})).all()
+        ]

@@ -1,0 +1,121 @@
+"""The fake as a payment gateway in process: the same ledger and faults, no HTTP between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime
+from http import HTTPStatus
+from typing import TypeVar
+
+from fake_portone import FakePortOne
+from fake_portone.api import Listing, Seen, SpoiledError
+from fake_portone.ledger import Cancel, Cancelled, RefusedError
+
+from application.errors import GatewayBusyError, GatewayDeniedError, GatewayRefusedError, GatewayUnavailableError
+from application.ports import CancelPayment, PaymentGateway
+from domain.ids import PaymentId
+from domain.money import Money
+from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+
+_T = TypeVar("_T")
+_PAGE = 60_000  # all at once, so that no change in between moves a payment from one page to another
+
+
+class FakePortOneGateway(PaymentGateway):
+    """``fake`` is asked with its account's secret or the one given.
+
+    ``patience`` is how many seconds an answer may take before it counts as none.
+    """
+
+    def __init__(self, fake: FakePortOne, *, api_secret: str | None = None, patience: float = 60.0) -> None:
+        self._api = fake.api
+        self._secret = fake.api_secret if api_secret is None else api_secret
+        self._store_id = fake.store_id
+        self._patience = patience
+
+    async def get(self, payment_id: PaymentId) -> Payment | None:
+        """See PaymentGateway. Without a storeId the fake answers for every store of the account."""
+        try:
+            return _payment(await self._answer(self._api.get(self._secret, payment_id, None)))
+        except GatewayRefusedError as refused:
+            if refused.code == "PAYMENT_NOT_FOUND":
+                return None
+            raise
+
+    async def cancel(self, cancel: CancelPayment) -> Cancellation:
+        """See PaymentGateway."""
+        asked = Cancel(
+            reason=f"[{cancel.refund_id}] {cancel.reason}",
+            amount=cancel.amount.minor,
+            expected_left=cancel.left.minor,
+            store_id=cancel.store_id,
+        )
+        done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.refund_id))
+        return _cancellation(done, cancel.amount.currency)
+
+    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+        """See PaymentGateway."""
+        await self._answer(self._api.pre_register(self._secret, payment_id, total.minor, total.currency, None))
+
+    async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
+        """See PaymentGateway."""
+        await self._answer(self._api.close_account(self._secret, payment_id, store_id, None))
+
+    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+        """See PaymentGateway."""
+        listing = Listing(size=_PAGE, store_id=self._store_id, since=since, until=until, newest_first=False)
+        page = await self._answer(self._api.page(self._secret, listing))
+        if page.total > _PAGE:
+            raise GatewayUnavailableError(f"more than {_PAGE} payments changed")
+        for item in page.items:
+            yield _payment(item)
+
+    async def _answer(self, asked: Awaitable[_T]) -> _T:
+        try:
+            async with asyncio.timeout(self._patience):
+                return await asked
+        except RefusedError as refused:
+            raise _translated(refused) from refused
+        except SpoiledError as error:
+            raise GatewayUnavailableError(f"no usable answer from the fake: {error}") from error
+        except TimeoutError as error:
+            raise GatewayUnavailableError("the fake did not answer in time") from error
+
+
+def _translated(refused: RefusedError) -> GatewayDeniedError | GatewayBusyError | GatewayRefusedError:
+    if refused.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return GatewayDeniedError("the fake does not accept our credentials")
+    if refused.kind == "IDEMPOTENCY_OUTSTANDING_REQUEST":
+        return GatewayBusyError("the fake is still working on this very request")
+    return GatewayRefusedError(refused.kind, refused.message)
+
+
+def _payment(seen: Seen) -> Payment:
+    payment = seen.payment
+    currency = payment.purchase.currency
+    status = PaymentStatus.UNKNOWN if seen.said else PaymentStatus(payment.status.value)
+    waits = payment.account if status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED else None
+    return Payment(
+        id=payment.id,
+        status=status,
+        said=seen.said or payment.status.value,
+        total=Money(payment.purchase.total, currency),
+        cancelled=Money(payment.cancelled, currency),
+        store_id=payment.purchase.store_id,
+        channel_type=payment.purchase.channel_type,
+        attempt=payment.transaction_id,
+        changed_at=payment.status_changed_at,
+        updated_at=payment.updated_at,
+        deposit_due=waits.due if waits else None,
+        cancellations=tuple(_cancellation(c, currency) for c in payment.cancellations),
+    )
+
+
+def _cancellation(done: Cancelled, currency: str) -> Cancellation:
+    return Cancellation(
+        id=done.id,
+        status=CancellationStatus(done.status.value),
+        amount=Money(done.amount, currency),
+        reason=done.reason,
+    )

@@ -1,0 +1,210 @@
+"""A revision of one order: each step that changes it, with the history entry, refund and next check it calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain import schedule
+from domain.decision import Decision
+from domain.history import HistoryEntry, HistoryKind
+from domain.ids import RefundId
+from domain.lifecycle import OrderStatus
+from domain.money import Money
+from domain.order import Observed, Order
+from domain.payment import CancellationStatus, Payment
+from domain.refund import Refund
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """All that one decision changed, to be committed together.
+
+    ``refunds`` are the rows that are new or changed. ``restock``: the held products go back on sale.
+    ``close_account``: after the commit, the virtual account should be closed at the gateway.
+    """
+
+    order: Order
+    entries: tuple[HistoryEntry, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    restock: bool = False
+    close_account: bool = False
+
+
+class Revision:
+    """One order in the making, and the record of what was done to it."""
+
+    def __init__(self, order: Order, now: datetime, payment: Payment | None = None) -> None:
+        self.order = order
+        self._before = order
+        self._now = now
+        self._payment = payment
+        self._entries: list[HistoryEntry] = []
+        self._refunds: list[Refund] = []
+        self._asked = self._failed = False
+
+    def write(self, kind: HistoryKind, data: Mapping[str, object]) -> None:
+        """Note what happened, as the order stands now."""
+        self.order = replace(self.order, seq=self.order.seq + 1)
+        entry = HistoryEntry(
+            order_id=self.order.id,
+            seq=self.order.seq,
+            kind=kind,
+            at=self._now,
+            status=self.order.status,
+            reason=self.order.reason,
+            refunded=self.order.refunded,
+            data=data,
+        )
+        self._entries.append(entry)
+
+    def observe(self, payment: Payment) -> None:
+        """Take over what the gateway holds; write it down if it is news."""
+        before = self.order
+        observed = Observed(
+            said=payment.said,
+            attempt=payment.attempt,
+            changed_at=payment.changed_at,
+            updated_at=payment.updated_at,
+        )
+        self.order = replace(before, observed=observed)
+        if payment.captured is not None and not before.contradicts(payment):
+            went_back = min(payment.cancelled, payment.captured)
+            if before.captured is not None:
+                went_back = max(went_back, before.refunded)  # what went back stays back
+            owed = Money(before.owed.minor, payment.captured.currency)
+            self.order = replace(self.order, captured=payment.captured, refunded=went_back, owed=owed)
+        seen = before.observed
+        if (
+            seen is None
+            or (seen.said, seen.attempt) != (observed.said, observed.attempt)
+            or before.refunded != self.order.refunded
+        ):
+            data: dict[str, object] = {
+                "status": payment.said[:64],
+                "total": payment.total.minor,
+                "cancelled": payment.cancelled.minor,
+                "currency": payment.total.currency,
+            }
+            if payment.attempt is not None:
+                data["attempt"] = payment.attempt[:64]
+            self.write(HistoryKind.PAYMENT_OBSERVED, data)
+
+    def resolve(self, payment: Payment, refunds: Sequence[Refund]) -> None:
+        """See what became of the refunds that were asked for; those the gateway is working on come first."""
+        if payment.captured is None or self.order.contradicts(payment):
+            return
+        left = payment.captured.less(self.order.refunded)
+        for refund in sorted(refunds, key=lambda r: payment.cancellation(r.id) is None):
+            cancellation = payment.cancellation(refund.id)
+            if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:
+                self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
+            elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
+                self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
+            elif refund.amount > left:
+                self._end(
+                    refund.failed("less than this is left at the gateway", self._now),
+                    HistoryKind.REFUND_FAILED,
+                )
+            else:
+                left = left - refund.amount
+
+    def transition(self, decision: Decision) -> None:
+        """Go over into the state that was decided."""
+        if decision.status is self.order.status:
+            return
+        self.order = replace(self.order, status=decision.status, reason=decision.reason)
+        data: dict[str, object] = {}
+        if decision.reason is not None:
+            data["reason"] = decision.reason.value
+        if decision.differs:
+            data["differs"] = list(decision.differs)
+        self.write(HistoryKind(decision.status.value.lower()), data)
+
+    def give_back_rest(self, refund_id: RefundId) -> None:
+        """Owe back all that is left, if anything is."""
+        if self.order.refundable:
+            self.ask_back(self.order.refundable, refund_id, f"order {self.order.reason}", "gyeolje")
+
+    def ask_back(self, amount: Money, refund_id: RefundId, reason: str, requested_by: str) -> None:
+        """Owe ``amount`` back, by a refund of its own."""
+        refund = Refund(
+            id=refund_id,
+            order_id=self.order.id,
+            amount=amount,
+            reason=reason,
+            requested_by=requested_by,
+            requested_at=self._now,
+        )
+        self._refunds.append(refund)
+        self._asked = True
+        self.order = replace(self.order, owed=self.order.owed + amount)
+        self.write(HistoryKind.REFUND_REQUESTED, _refund_data(refund))
+
+    def flag(self, why: str | None) -> None:
+        """Ask for a person, or take the request back once nothing is wrong or unfinished any more."""
+        if why is None and self._asks_again:
+            why = "a refund failed; it is asked for again"
+        if why is None and self._unfinished:
+            why = self.order.attention
+        is_news = why is not None and why != self.order.attention
+        self.order = replace(self.order, attention=why)
+        if is_news:
+            self.write(HistoryKind.ATTENTION, {"why": why})
+
+    def schedule(self, *, on_schedule: bool) -> None:
+        """Plan the next check anew where there is news. Without any, only the check that was due plans the next."""
+        before = self._before
+        self.order = replace(self.order, failures=before.failures if self._unfinished else 0)
+        if self._entries and not self._asks_again:
+            order = replace(self.order, checks=0)
+        elif not on_schedule:
+            return
+        else:
+            order = replace(self.order, checks=before.checks + 1)
+        at_once = self._asked and not self._failed
+        check_at = self._now if at_once else schedule.next_check(order, self._payment, self._now)
+        self.order = replace(order, check_at=check_at)
+
+    def close(self) -> Reconciliation:
+        """All of it, to be committed together."""
+        cancelled = OrderStatus.CANCELLED
+        return Reconciliation(
+            order=self.order,
+            entries=tuple(self._entries),
+            refunds=tuple(self._refunds),
+            restock=self.order.status is cancelled and self._before.status is not cancelled,
+            close_account=self._close_account,
+        )
+
+    @property
+    def _close_account(self) -> bool:
+        waits = self._payment is not None and self._payment.waits_for_deposit
+        return waits and self.order.status is OrderStatus.CANCELLED
+
+    @property
+    def _asks_again(self) -> bool:
+        return self._asked and self._failed
+
+    @property
+    def _unfinished(self) -> bool:
+        return bool(self.order.owed) or self._close_account
+
+    def _end(self, refund: Refund, kind: HistoryKind) -> None:
+        self._refunds.append(refund)
+        self._failed |= kind is HistoryKind.REFUND_FAILED
+        self.order = replace(self.order, owed=self.order.owed.less(refund.amount))
+        self.write(kind, _refund_data(refund))
+
+
+def _refund_data(refund: Refund) -> dict[str, object]:
+    data: dict[str, object] = {
+        "refund": refund.id,
+        "amount": refund.amount.minor,
+        "currency": refund.amount.currency,
+        "reason": refund.reason,
+    }
+    if refund.failure is not None:
+        data["failure"] = refund.failure
+    return data
