@@ -1,0 +1,217 @@
+"""A database that the version before made: whatever was under way in it goes on.
+
+``made_by_0002.sql`` holds the statements of that version's own code, one a line: it played a shop with orders in every
+state, refunds done, failed and owed, a sweep that died half way, and one order leased by a worker that died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.ledger import Cancel, CancelStatus, Course, Purchase
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.notify.in_process import InProcessNotifier
+from adapters.persistence.engine import create_engine, migrate
+from adapters.persistence.sql import SqlStore
+from adapters.portone.fake_gateway import FakePortOneGateway
+from application.check_due_orders import CheckDueOrders
+from application.read_order import OrderRecord, ShowOrder
+from application.reconcile_order import ReconcileOrder
+from application.refund_order import CarryOutRefunds
+from application.sweep_payments import SweepPayments
+from domain.ids import OrderId
+from domain.lifecycle import CancelReason, OrderStatus
+from domain.payment import Shop
+from domain.refund import RefundStatus
+
+STATEMENTS = Path(__file__).with_name("made_by_0002.sql")
+STORE = "store-1"
+LEFT_AT = datetime(2026, 1, 1, 9, 42, tzinfo=UTC)
+ORDERS = {
+    "expired": 0x04,
+    "abandoned": 0x0A,
+    "given back: mismatch": 0x10,
+    "given back: asked for": 0x19,
+    "cancelled in the console": 0x22,
+    "completed": 0x27,
+    "partly given back": 0x2E,
+    "given back at the second try": 0x37,
+    "late money, on its way back": 0x44,
+    "owed, and never asked for": 0x50,
+    "completed, a part owed": 0x57,
+    "a status unknown": 0x5E,
+    "an attempt failed": 0x65,
+    "an account issued": 0x6C,
+    "the bank thinks": 0x73,
+    "the gateway was away": 0x7A,
+    "just placed": 0x7E,
+}
+RENAMED = {"look_at": "check_at", "looks": "checks", "settled_at": "ended_at"}
+
+
+@pytest.fixture
+async def old(empty_database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Each database, as the version before left it."""
+    engine = create_engine(empty_database_url)
+    await migrate(engine, "0002")
+    async with engine.begin() as connection:
+        for statement in STATEMENTS.read_text(encoding="utf-8").splitlines():
+            await connection.exec_driver_sql(statement)
+    yield engine
+    await engine.dispose()
+
+
+async def rows(engine: AsyncEngine) -> dict[str, list[dict[str, Any]]]:
+    """Every row there is, by the name of its columns as they are called now."""
+    names = ("orders", "refunds", "history", "webhooks", "products", "placements", "orphans", "sweeps")
+    found = {}
+    await engine.dispose()  # what a connection knows of the schema from before is of no use any more
+    async with engine.connect() as connection:
+        for name in names:
+            kept = [dict(row) for row in (await connection.execute(text(f"SELECT * FROM {name}"))).mappings()]  # noqa: S608 - names of ours
+            said = [{RENAMED.get(column, column): value for column, value in row.items()} for row in kept]
+            found[name] = sorted(said, key=lambda row: [str(value) for value in row.values()])
+    return found
+
+
+class Later:
+    """The shop, its worker and its PortOne, from the moment on at which the old version was stopped."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._now = LEFT_AT + timedelta(seconds=1)
+        self._ids = iter(range(10**6, 10**7))
+        settings = FakePortOneSettings(api_secret="a-secret", store_id=STORE, webhook_secret="c2VjcmV0c2VjcmV0")
+        self.fake = FakePortOne(settings, clock=FakeClock(now=self.now, monotonic=self.seconds, speed=1))
+        self.store = SqlStore(engine)
+        shop = Shop(store_id=STORE, channel_type="LIVE")
+        gateway = FakePortOneGateway(self.fake)
+        reconcile = ReconcileOrder(self.store, InProcessNotifier(), self.now, self.new_id, shop)
+        self.check_due_orders = CheckDueOrders(
+            store=self.store,
+            gateway=gateway,
+            reconcile=reconcile,
+            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile),
+            clock=self.now,
+        )
+        self.sweep_payments = SweepPayments(
+            store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id
+        )
+
+    def now(self) -> datetime:
+        return self._now
+
+    def seconds(self) -> float:
+        return self._now.timestamp()
+
+    def new_id(self) -> str:
+        return f"{next(self._ids):032x}"
+
+    def pay(self, order: str, total: int = 395_000) -> str:
+        payment_id = f"{ORDERS[order] + 1:032x}"
+        bought = Purchase(store_id=STORE, channel_key="c", order_name="o", total=total, currency="KRW")
+        self.fake.buyer.pay(payment_id, bought)
+        return payment_id
+
+    def remember(self) -> None:
+        """What PortOne knows of the payments, as it did before."""
+        for order in ("completed", "partly given back", "completed, a part owed", "a status unknown"):
+            self.pay(order)
+        self.pay("the gateway was away")
+        self.pay("owed, and never asked for", 3000)
+        late = self.pay("late money, on its way back")
+        on_its_way = Course(CancelStatus.REQUESTED, CancelStatus.SUCCEEDED, 600)
+        self.fake.ledger.cancel(late, Cancel(reason=f"[{0x4A:032x}] order EXPIRED"), on_its_way)
+
+    async def check_for(self, hours: int) -> None:
+        """Let so much time pass, and check whatever is due meanwhile."""
+        until = self._now + timedelta(hours=hours)
+        while self._now < until:
+            for checked in await self.check_due_orders():
+                assert checked.error is None, checked
+            self._now += timedelta(minutes=1)
+
+    async def show(self, order: str) -> OrderRecord:
+        return await ShowOrder(self.store)(OrderId(f"{ORDERS[order]:032x}"))
+
+
+async def test_every_row_is_kept_on_the_way_up_and_on_the_way_down(old: AsyncEngine) -> None:
+    before = await rows(old)
+    await migrate(old)
+    after = await rows(old)
+    await migrate(old, "0002")
+
+    assert {row["outcome"] for row in before["webhooks"]} == {"settled", "stored"}
+    assert {row["outcome"] for row in after["webhooks"]} == {"reconciled", "stored"}
+    assert [row | {"outcome": ""} for row in after.pop("webhooks")] == [r | {"outcome": ""} for r in before["webhooks"]]
+    assert after == {name: kept for name, kept in before.items() if name != "webhooks"}
+    assert await rows(old) == before
+
+
+async def test_the_rules_hold_by_their_new_names(old: AsyncEngine) -> None:
+    await migrate(old)
+    for wrong, rule in {
+        "UPDATE refunds SET ended_at = 1 WHERE status = 'SUCCEEDED'": "a refund ends once",
+        "UPDATE refunds SET ended_at = NULL WHERE status = 'FAILED'": "a refund",
+        "UPDATE orders SET status = 'PENDING' WHERE status = 'COMPLETED'": "an order never moves back",
+    }.items():
+        with pytest.raises(Exception, match=rule):
+            async with old.begin() as connection:
+                await connection.execute(text(wrong))
+
+
+async def test_whatever_was_under_way_goes_on(old: AsyncEngine) -> None:
+    await migrate(old)
+    shop = Later(old)
+    await shop.store.check()
+    shop.remember()
+    await shop.check_for(hours=40)
+
+    shown = {name: await shop.show(name) for name in ORDERS}
+    ended = {name: (record.order.status, record.order.reason) for name, record in shown.items()}
+    expired, mismatch = (OrderStatus.CANCELLED, CancelReason.EXPIRED), (OrderStatus.CANCELLED, CancelReason.MISMATCH)
+    completed = (OrderStatus.COMPLETED, None)
+    assert ended == {
+        "expired": expired,
+        "abandoned": (OrderStatus.CANCELLED, CancelReason.ABANDONED),
+        "given back: mismatch": mismatch,
+        "given back: asked for": (OrderStatus.CANCELLED, CancelReason.REFUNDED),
+        "cancelled in the console": (OrderStatus.CANCELLED, CancelReason.PAYMENT_CANCELLED),
+        "completed": completed,
+        "partly given back": completed,
+        "given back at the second try": mismatch,
+        "late money, on its way back": expired,
+        "owed, and never asked for": mismatch,
+        "completed, a part owed": completed,
+        "a status unknown": completed,
+        "an attempt failed": expired,
+        "an account issued": expired,
+        "the bank thinks": expired,
+        "the gateway was away": completed,
+        "just placed": expired,
+    }
+    assert {name: record.order.check_at for name, record in shown.items() if record.order.check_at} == {}
+    assert {name: record.order.owed.minor for name, record in shown.items() if record.order.owed} == {}
+    refunds = [refund for record in shown.values() for refund in record.refunds]
+    assert sorted(refund.status for refund in refunds) == [RefundStatus.FAILED] + [RefundStatus.SUCCEEDED] * 7
+    given_back = {payment.id: payment.cancelled for payment in shop.fake.ledger.payments() if payment.cancelled}
+    assert sorted(given_back.values()) == [3000, 7000, 395_000]
+
+
+async def test_a_sweep_that_died_under_the_old_version_is_taken_over(old: AsyncEngine) -> None:
+    await migrate(old)
+    shop = Later(old)
+    shop.remember()
+
+    assert await shop.sweep_payments() is None, "its lease is not over"
+    await shop.check_for(hours=1)
+    swept = await shop.sweep_payments()
+    assert swept is not None
+    assert swept.payments == 7
