@@ -108,9 +108,9 @@ function session({ verify = order(), cancel = order(), outcome, events = nothing
 
 async function until(made: OrderSession, shown: Shown): Promise<void> {
   await new Promise<void>((resolve) => {
-    const check = () => made.snapshot().shown === shown && !made.snapshot().busy && resolve();
-    made.subscribe(check);
-    check();
+    const seen = () => made.snapshot().shown === shown && !made.snapshot().busy && resolve();
+    made.subscribe(seen);
+    seen();
   });
 }
 

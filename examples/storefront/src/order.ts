@@ -14,7 +14,7 @@ export type Shown =
   | "closed" // the buyer closed the window
   | "failed" // the attempt failed
   | "unavailable" // PortOne's window could not be loaded
-  | "closing" // the time is up; a last check is taken whether money came
+  | "closing" // the time is up; the payment is checked once more, in case money came
   | "paid"
   | "refunding" // money that must not be kept is on its way back
   | "mismatch" // it came back: something else was paid than what was ordered
@@ -112,7 +112,7 @@ export class OrderSession {
   ) {
     const isUnavailable = kept.outcome?.is === "unavailable"; // a page that is new may load PortOne's script again
     this.#kept = isUnavailable ? { ...kept, outcome: null } : kept;
-    this.#snapshot = this.#check();
+    this.#snapshot = this.#view();
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -126,7 +126,7 @@ export class OrderSession {
     return this.#kept.id;
   }
 
-  /** Begin to follow; if the buyer is just back from the window, also ask for a check of the payment. */
+  /** Begin to follow; if the buyer is just back from the window, also have the payment checked. */
   start(back: Outcome | null): void {
     this.#follow();
     if (back !== null) this.#cameBack(back);
@@ -243,7 +243,7 @@ export class OrderSession {
     this.#tell();
   }
 
-  /** Check anew when the order's time is up, by the service's clock. */
+  /** Show the order anew when its time is up, by the service's clock. */
   #setAlarm(order: Order): void {
     clearTimeout(this.#alarm);
     const left = Date.parse(order.expiresAt) - this.#kept.ahead - this.world.now();
@@ -251,11 +251,11 @@ export class OrderSession {
   }
 
   #tell(): void {
-    this.#snapshot = this.#check();
+    this.#snapshot = this.#view();
     for (const listener of this.#listeners) listener();
   }
 
-  #check(): Snapshot {
+  #view(): Snapshot {
     const order = this.#order;
     const expiresAt = order && Date.parse(order.expiresAt) - this.#kept.ahead;
     const { outcome, refundAsked } = this.#kept;
