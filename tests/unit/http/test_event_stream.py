@@ -16,7 +16,7 @@ import pytest
 from litestar import Litestar
 from litestar.types import Message, Receive, Scope
 
-from adapters.http.stream import EventStream
+from adapters.http.buyer.stream import EventStream
 from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore
 from application.errors import StoreUnavailableError
