@@ -19,7 +19,7 @@ from domain.refund import Refund
 from domain.revision import Reconciliation, Revision
 
 _NO_REFUND = RefundId("")  # for a reconciliation that is only compared, and never kept
-_FAILED_LONG = 6  # failed checks in a row before a person is asked to see
+_FAILED_LONG = 6  # failed checks in a row before a person is asked
 
 
 def place(
