@@ -12,9 +12,9 @@ Demo = Callable[[str, int, bool], int]
 """Runs at this host and port, or plays one purchase and returns; the exit code."""
 
 
-def installed_demo() -> Demo | None:
+def installed_demo(group: str = DEMO) -> Demo | None:
     """The demo, if one is installed."""
-    for entry in entry_points(group=DEMO):
+    for entry in entry_points(group=group):
         run: Demo = entry.load()
         return run
     return None
