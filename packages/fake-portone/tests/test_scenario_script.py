@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_portone.control import Opening
+
 from fake_portone.faults import Fault
+from fake_portone.opening import Opening
 from fake_portone.script import WORDS, Scenario, ScenarioError, read_scenario
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "scenarios"

@@ -8,15 +8,15 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
 
-from fake_portone import FakePortOne
-from fake_portone.api import Listing, Seen, SpoiledError
-from fake_portone.ledger import Cancel, Cancelled, RefusedError
-
 from application.errors import GatewayBusyError, GatewayDeniedError, GatewayRefusedError, GatewayUnavailableError
 from application.ports import CancelPayment, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+from fake_portone import FakePortOne
+from fake_portone.api import Seen, SpoiledError
+from fake_portone.ledger import Cancel, Cancelled, RefusedError
+from fake_portone.listing import Listing
 
 _T = TypeVar("_T")
 _PAGE = 60_000  # all at once, so that no change in between moves a payment from one page to another
