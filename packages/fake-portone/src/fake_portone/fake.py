@@ -16,6 +16,7 @@ from starlette.routing import Route
 from fake_portone.api import PortOneApi
 from fake_portone.buyer import Buyer
 from fake_portone.clock import Background, FakeClock
+from fake_portone.defaults import DEFAULT_API_SECRET, DEFAULT_STORE_ID, DEFAULT_WEBHOOK_SECRET
 from fake_portone.faces.control import people_routes, record_routes, switch_routes
 from fake_portone.faces.errors import EXCEPTION_HANDLERS
 from fake_portone.faces.pages import page_routes
@@ -40,9 +41,9 @@ class FakePortOneSettings:
     with a probability, and the retries' jitter.
     """
 
-    api_secret: str
-    store_id: str
-    webhook_secret: str
+    api_secret: str = DEFAULT_API_SECRET
+    store_id: str = DEFAULT_STORE_ID
+    webhook_secret: str = DEFAULT_WEBHOOK_SECRET
     webhook_url: str | None = None
     speed: float = 60.0
     seed: int = 0
@@ -52,7 +53,7 @@ class FakePortOneSettings:
 
 
 class FakePortOne:
-    """The fake. Served by ``app``, or used in process: ``gateway`` for the shop, ``buyer`` for everybody else.
+    """The fake. Served by ``app``, or used in process: ``api`` for the shop, ``buyer`` for everybody else.
 
     In process, webhooks are sent while ``running``; ``app`` sees to that by itself. ``post`` sends them elsewhere than
     over HTTP.

@@ -75,12 +75,11 @@ async def run_fake(
     The exit code: 0, and 1 where the story did not go as it should or was not played to its end.
     """
     with closing(listen(host, port)) as sock:
-        url = address(sock)
-        tell(f"a fake PortOne, which moves no money, on {url}; webhooks go to {settings.webhook_url}")
-        tell(f"watch it in a browser at {url}/")
-        fake, stopping = FakePortOne(settings), asyncio.Event()
+        fake, stopping, url = FakePortOne(settings), asyncio.Event(), address(sock)
         with _stop_on_signal(stopping.set):
             server = Server(fake, sock)
+            tell(f"a fake PortOne, which moves no money, on {url}; webhooks go to {settings.webhook_url}")
+            tell(f"watch it in a browser at {url}/")
             if scenario is None:
                 return await _serve(server, stopping, _until_stopped(stopping))
             story = _Story(Player(fake, scenario, tell), tell, stay=stay)
