@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_portone import FakePortOne, FakePortOneSettings
-from fake_portone.clock import FakeClock
-from fake_portone.ledger import Cancel, CancelStatus, Course, Purchase
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,6 +28,9 @@ from domain.ids import OrderId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.payment import Shop
 from domain.refund import RefundStatus
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.ledger import Cancel, CancelStatus, Course, Purchase
 
 STATEMENTS = Path(__file__).with_name("made_by_0002.sql")
 STORE = "store-1"

@@ -9,10 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fake_portone import FakePortOne, FakePortOneSettings
-from fake_portone.clock import FakeClock
-from fake_portone.faults import Fault
-from fake_portone.ledger import Purchase
 
 from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore, MemoryUnit
@@ -34,6 +30,10 @@ from domain.ids import PaymentId, ProductId, WebhookId
 from domain.money import Money
 from domain.payment import CancellationStatus, Payment, PaymentStatus, Shop
 from domain.webhook_event import WebhookEvent
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 
 STORE, CHANNEL, SECRET = "store-1", "channel-key-1", "an-api-secret"
 TTL = timedelta(minutes=15)

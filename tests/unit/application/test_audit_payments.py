@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from fake_portone.faults import Fault
-from fake_portone.ledger import Cancel, Purchase
 
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.fake_gateway import FakePortOneGateway
@@ -24,6 +22,8 @@ from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
 from domain.payment import Payment
+from fake_portone.faults import Fault
+from fake_portone.ledger import Cancel, Purchase
 
 PRICE = 20_000
 
@@ -304,8 +304,8 @@ class Made:
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
         self.asked += 1
-        payment: Payment = await self._inner.get(payment_id)
-        if self.honest_after is not None and self.asked > self.honest_after:
+        payment = await self._inner.get(payment_id)
+        if payment is None or (self.honest_after is not None and self.asked > self.honest_after):
             return payment
         return replace(payment, **self._changed)
 
