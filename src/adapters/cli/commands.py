@@ -68,6 +68,7 @@ def migrate(program: Program) -> None:
     Stop the processes of the older version first, and start those of this one afterwards. On a schema that is not its
     own a process can keep nothing: its statements fail, and its webhooks get 503, so that PortOne sends them again.
     """
+    remark("processes of an older version must not run beside this one: stop them first, and start the new ones after")
     program.migrate()
     say("the schema is up to date")
 
