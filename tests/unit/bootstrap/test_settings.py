@@ -9,7 +9,16 @@ import pickle
 import msgspec
 import pytest
 
-from bootstrap.settings import FAKE_STORE_ID, Secret, SettingsError, read_settings
+from bootstrap.settings import (
+    FAKE_API_SECRET,
+    FAKE_CHANNEL_KEY,
+    FAKE_STORE_ID,
+    FAKE_WEBHOOK_SECRET,
+    Secret,
+    SettingsError,
+    read_settings,
+)
+from fake_portone import DEFAULT_API_SECRET, DEFAULT_CHANNEL_KEY, DEFAULT_STORE_ID, DEFAULT_WEBHOOK_SECRET
 
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef").decode()
 REAL = {
@@ -119,3 +128,8 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     with pytest.raises(TypeError):
         copy.copy(secret)
     assert secret.fingerprint() == "372eb377"
+
+
+def test_what_the_service_takes_for_granted_with_the_fake_is_what_the_fake_takes_for_granted() -> None:
+    ours = (FAKE_API_SECRET, FAKE_STORE_ID, FAKE_CHANNEL_KEY, FAKE_WEBHOOK_SECRET)
+    assert ours == (DEFAULT_API_SECRET, DEFAULT_STORE_ID, DEFAULT_CHANNEL_KEY, DEFAULT_WEBHOOK_SECRET)
