@@ -1,20 +1,17 @@
-"""Where money goes back: a refund is decided in one commit, and carried out after it, at most once."""
+"""Decide that money goes back, or that it does not after all; ``carry_out_refunds`` has it done."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
-from application.errors import IdempotencyKeyReusedError, OrderNotFoundError
-from application.ports import CancelPayment, Clock, OrderNotifier, PaymentGateway, Store
-from application.reconcile_order import ReconcileOrder
+from application.errors import IdempotencyKeyReusedError, OrderNotFoundError, RefundNotFoundError
+from application.ports import Clock, OrderNotifier, Store
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
 from domain.money import Money
-from domain.order import Order
-from domain.payment import CancellationStatus, Payment
-from domain.reconciliation import request_refund
-from domain.refund import Refund, RefundStatus
+from domain.reconciliation import request_refund, withdraw_refund
+from domain.refund import Refund
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +29,7 @@ class RefundOrderCommand:
 
 
 class RefundOrder:
-    """Decide to give money of a COMPLETED order back. It is owed from the commit on, and carried out at the next check.
+    """Decide to give money of an order that was paid back. It is owed from the commit on, and carried out at the next check.
 
     Asked again with one order's Idempotency-Key, it answers with the refund of the first time, however that stands by
     then. Raises OrderNotFoundError, RefundNotPossibleError where less than that is left, and
@@ -87,42 +84,43 @@ def _again(refund: Refund, command: RefundOrderCommand) -> Refund:
     return refund
 
 
-class CarryOutRefunds:
-    """Ask the gateway for every refund that is owed and that its record does not show yet, one after the other.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRefundCommand:
+    """``by`` names whoever withdraws it, for the record."""
 
-    The answer to a cancellation is never believed on its own: the gateway's record is read again and reconciled by.
-    Raises GatewayError where the outcome is not known or was refused; the next check starts from the record again.
+    order_id: OrderId
+    refund_id: RefundId
+    by: str
+
+
+class WithdrawRefund:
+    """Take a refund back that the gateway was not asked for yet, or of which nobody can tell whether it was done.
+
+    Raises OrderNotFoundError, RefundNotFoundError and RefundNotPossibleError.
     """
 
-    def __init__(self, store: Store, gateway: PaymentGateway, reconcile: ReconcileOrder) -> None:
+    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock) -> None:
         self._store = store
-        self._gateway = gateway
-        self._reconcile = reconcile
+        self._notifier = notifier
+        self._clock = clock
 
-    async def __call__(self, order: Order, payment: Payment) -> None:
-        """Carry out what ``order`` owes, as far as ``payment``, the gateway's record, has it left."""
-        for refund in await self._requested(order):
-            if payment.cancellation(refund.id) is not None or not payment.has_left(refund.amount):
-                continue  # the record shows it, or is an old one, or a later check will find it impossible
-            cancellation = await self._gateway.cancel(
-                CancelPayment(
-                    payment_id=order.payment_id,
-                    store_id=payment.store_id,
-                    refund_id=refund.id,
-                    amount=refund.amount,
-                    left=payment.left,
-                    reason=refund.reason,
-                )
-            )
-            read = await self._gateway.get(order.payment_id)
-            if read is None:
-                return
-            if cancellation.status is CancellationStatus.FAILED:
-                read = read.including(cancellation)
-            payment = read
-            order = (await self._reconcile(order, payment, on_schedule=True)).order
+    async def __call__(self, command: WithdrawRefundCommand) -> Refund:
+        """The refund, WITHDRAWN."""
+        refund = await retrying(lambda: self._withdraw(command))
+        await self._notifier.publish(command.order_id)
+        return refund
 
-    async def _requested(self, order: Order) -> list[Refund]:
+    async def _withdraw(self, command: WithdrawRefundCommand) -> Refund:
         async with self._store.reading() as unit:
+            order = await unit.orders.by_id(command.order_id)
+            if order is None:
+                raise OrderNotFoundError(f"there is no order {command.order_id!r}")
             refunds = await unit.refunds.of_order(order.id)
-        return [refund for refund in refunds if refund.status is RefundStatus.REQUESTED]
+        refund = next((refund for refund in refunds if refund.id == command.refund_id), None)
+        if refund is None:
+            raise RefundNotFoundError(f"the order has no refund {command.refund_id!r}")
+        reconciliation = withdraw_refund(order, refund, by=command.by, now=self._clock())
+        async with self._store.writing() as unit:
+            await record(unit, order, reconciliation)
+            await unit.commit()
+        return reconciliation.refunds[0]
