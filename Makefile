@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 SHOP := examples/storefront
 PAGE := src/adapters/http/storefront/index.html
+# What is built here, none of it from a registry: the service, the fake PortOne, and the demo of both.
+OURS := -e . -e packages/fake-portone -e packages/gyeolje-demo
+PROJECTS := pyproject.toml packages/fake-portone/pyproject.toml packages/gyeolje-demo/pyproject.toml
+LOCK := uv pip compile -q --universal --generate-hashes --no-header
 
 .PHONY: demo page test prove simulate mutate check fmt lock
 
@@ -44,18 +48,19 @@ fmt: $(VENV)/.dev
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: ## needs uv; writes no address of any registry
-	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
+	$(LOCK) pyproject.toml -o requirements.lock # what production installs
+	$(LOCK) pyproject.toml packages/fake-portone/pyproject.toml -o requirements-demo.lock # and what the fake needs
+	$(LOCK) pyproject.toml packages/fake-portone/pyproject.toml --group dev -o requirements-dev.lock
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+$(VENV)/.runtime: requirements-demo.lock $(PROJECTS) | $(VENV)/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-demo.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(OURS)
 	touch $@
 
-$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: requirements-dev.lock $(PROJECTS) | $(VENV)/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps $(OURS)
 	touch $@

@@ -33,7 +33,8 @@ import uvloop
 
 from bootstrap.settings import FAKE_STORE_ID, FAKE_WEBHOOK_SECRET
 
-PRICE = 20_000  # of the sample product without limit
+PRICE = 20_000
+PRODUCT = ("products", "put", "programme", "--name", "Programme", "--price", str(PRICE))  # without limit
 KEY = base64.b64decode(FAKE_WEBHOOK_SECRET.removeprefix("whsec_"))
 AT_ONCE = (1, 16, 64)
 
@@ -322,10 +323,12 @@ def main() -> None:
             "GYEOLJE_DATABASE_URL": url,
             "PORTONE_API_URL": f"http://127.0.0.1:{stub}",
         }
-        serve = [str(Path(sys.executable).with_name("gyeolje")), "serve", "--no-worker", "--port", str(port)]
+        gyeolje = str(Path(sys.executable).with_name("gyeolje"))
+        serve = [gyeolje, "serve", "--no-worker", "--port", str(port)]
         with running([sys.executable, __file__, "--stub", str(stub)]):
             with running(serve, **variables):
                 until_ready(port)  # the schema is made now
+                subprocess.run([gyeolje, *PRODUCT], env=os.environ | variables, check=True)
             with running(serve, **variables) as service:
                 report: dict[str, Any] = {"database": options.database, "count": options.count}
                 report["first_answer_seconds"] = round(until_ready(port), 2)

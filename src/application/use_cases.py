@@ -10,6 +10,7 @@ from application.check_due_orders import CheckDueOrders
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
+from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.refund_order import RefundOrder
 from application.sweep_payments import SweepPayments
@@ -28,6 +29,7 @@ class UseCases:
     issue_ticket: IssueTicket
     redeem_ticket: RedeemTicket
     list_products: ListProducts
+    put_product: PutProduct
     handle_webhook_event: HandleWebhookEvent
     refund_order: RefundOrder
     check_due_orders: CheckDueOrders

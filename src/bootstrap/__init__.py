@@ -1,1 +1,1 @@
-"""The composition root: settings, container, logging, application factory, command line. Knows everybody."""
+"""The composition root: settings, container, logs, and how processes start and stop. Knows everybody."""

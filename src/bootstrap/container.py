@@ -20,6 +20,7 @@ from application.check_due_orders import CheckDueOrders
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
+from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
@@ -94,6 +95,7 @@ class Container(containers.DeclarativeContainer):
         issue_ticket=providers.Singleton(IssueTicket, read_order, clock),
         redeem_ticket=providers.Singleton(RedeemTicket, store, clock),
         list_products=providers.Singleton(ListProducts, store),
+        put_product=providers.Singleton(PutProduct, store),
         handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, reconcile, clock),
         refund_order=providers.Singleton(RefundOrder, store, notifier, clock),
         check_due_orders=providers.Singleton(

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
+from adapters.cli.program import Finding
 from adapters.persistence.engine import create_engine
 from adapters.persistence.sql import SqlStore
 from adapters.portone.transport import gateway_client
@@ -22,15 +19,6 @@ _SKEW_MOST = 60.0  # seconds; webhooks are refused from 300 on
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was checked, and what to do if it is not well."""
-
-    what: str
-    ok: bool
-    says: str
-
-
 async def examine() -> list[Finding]:
     """Check settings, database, gateway and clock; what depends on something that is missing is left out."""
     try:
@@ -38,17 +26,6 @@ async def examine() -> list[Finding]:
     except SettingsError as error:
         return [Finding(what="settings", ok=False, says=problem) for problem in error.problems]
     return [_settings(settings), await _database(settings), *await _gateway(settings)]
-
-
-def report(findings: list[Finding], *, as_json: bool) -> None:
-    """Print what was found."""
-    if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))  # noqa: T201 - asked for
-        return
-    table = Table("", "what", "finding")
-    for finding in findings:
-        table.add_row("ok" if finding.ok else "NOT OK", finding.what, finding.says)
-    Console().print(table)
 
 
 def _settings(settings: Settings) -> Finding:

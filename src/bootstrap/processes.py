@@ -11,15 +11,14 @@ from contextlib import suppress
 from types import FrameType
 
 _CHILD = """
-import socket, sys, uvloop
+import socket, sys
 from bootstrap import service
 from bootstrap.container import Container
-from bootstrap.logs import configure_logs
+from bootstrap.running import run
 from bootstrap.settings import read_settings
-configure_logs()
 sock = socket.socket(fileno=int(sys.argv[1]))
 sock.setblocking(False)
-uvloop.run(service.serve(Container(settings=read_settings()), sock, with_worker=sys.argv[2] == "worker"))
+run(service.serve(Container(settings=read_settings()), sock, with_worker=sys.argv[2] == "worker"))
 """
 
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
 from adapters.http.app import HttpSettings, create_app
-from adapters.http.serving import Background, Server, run_together
+from adapters.http.serving import Server
 from adapters.persistence.engine import migrate
 from application.errors import StoreUnavailableError
 from bootstrap.container import Container
-from bootstrap.samples import SAMPLE_PRODUCTS
+from bootstrap.running import Background, Stoppable, run_together
 from bootstrap.worker import keep_sweeping, work
 
 if TYPE_CHECKING:
     from litestar import Litestar
-
-    from application.ports import Store
 
 _log = structlog.get_logger("gyeolje")
 
@@ -30,8 +28,8 @@ _log = structlog.get_logger("gyeolje")
 async def opened(container: Container) -> AsyncIterator[None]:
     """The wired parts, over a database of the right schema; all of them are closed when the context is left.
 
-    Outside production the schema is brought up to date, and with the fake an empty catalogue gets the sample products.
-    Raises StoreUnavailableError, which in production also says that ``gyeolje migrate`` has to be run.
+    Outside production the schema is brought up to date.
+    Raises StoreUnavailableError, which also says that ``gyeolje migrate`` may have to be run.
     """
     try:
         await _prepare(container)
@@ -64,14 +62,14 @@ async def serve(
     sock: socket.socket,
     *,
     with_worker: bool,
-    beside: Sequence[Server] = (),
+    beside: Sequence[Stoppable] = (),
     also: Sequence[Background] = (),
     stopping: asyncio.Event | None = None,
 ) -> None:
     """Serve on ``sock`` until a signal comes or ``stopping`` is set. Open event streams are ended, not waited for."""
     settings = container.settings()
     async with opened(container):
-        server = _StreamEndingServer(application(container), [sock], container.notifier().close)
+        server = Server(application(container), [sock], before_stop=container.notifier().close)
         background = [*also]
         if with_worker:
             background += _work_of(container)
@@ -96,18 +94,6 @@ def _work_of(container: Container) -> list[Background]:
     return parts
 
 
-class _StreamEndingServer(Server):
-    """A server whose event streams learn of the end before its connections are drained; else they would hold it up."""
-
-    def __init__(self, app: Litestar, sockets: Sequence[socket.socket], end_streams: Callable[[], None]) -> None:
-        super().__init__(app, sockets)
-        self._end_streams = end_streams
-
-    def stop(self) -> None:
-        self._end_streams()
-        super().stop()
-
-
 async def _prepare(container: Container) -> None:
     settings = container.settings()
     if not settings.in_production:
@@ -119,16 +105,3 @@ async def _prepare(container: Container) -> None:
         raise StoreUnavailableError(
             f"{error}; if the schema is older than this version, run `gyeolje migrate`"
         ) from error
-    if settings.gateway == "fake":
-        await load_samples(store)
-
-
-async def load_samples(store: Store) -> None:
-    """Put the sample products into an empty catalogue; leave any other as it is."""
-    async with store.writing() as unit:
-        if await unit.catalog.products():
-            return
-        for product in SAMPLE_PRODUCTS:
-            await unit.catalog.put(product)
-        await unit.commit()
-    _log.info("sample products loaded", products=len(SAMPLE_PRODUCTS))

@@ -94,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: str) -> Settings:
     """The settings in ``environ`` (the process's, and in development a ``.env`` file's), ``overrides`` winning.
 
-    With the fake chosen, whatever is not said is what ``gyeolje fake-portone`` takes for granted.
+    With the fake chosen, whatever is not said is what ``fake-portone`` takes for granted.
     Raises SettingsError with every problem at once.
     """
     said = _said(os.environ if environ is None else environ, read_file=environ is None) | overrides
@@ -116,7 +116,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: str) ->
 
 
 _REQUIRED = {
-    "GYEOLJE_GATEWAY": "say `portone`, or `fake` to work without an account (see `gyeolje fake-portone`)",
+    "GYEOLJE_GATEWAY": "say `portone`, or `fake` to work without an account (see `fake-portone`)",
     "PORTONE_API_SECRET": "make a V2 API secret in PortOne's console",
     "PORTONE_STORE_ID": "copy the store id (store-…) from PortOne's console",
     "PORTONE_CHANNEL_KEY": "copy the channel's key (channel-key-…) from PortOne's console",

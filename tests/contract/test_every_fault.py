@@ -20,6 +20,7 @@ from fake_portone.clock import FakeClock
 from fake_portone.faults import CATALOGUE, Fault
 from fake_portone.ledger import CancelStatus, Purchase
 from fake_portone.webhooks import Answer, State
+from gyeolje_demo.samples import load_samples
 
 from adapters.portone.gateway import Patience
 from application.read_order import OrderRecord
@@ -178,6 +179,7 @@ async def place(new_database: Callable[..., str], serve: Callable[[Any], Any]) -
             )
             container.gateway.add_kwargs(patience=HURRIED)
             async with service.opened(container), serve(service.application(container)) as url:
+                await load_samples(container.use_cases())
                 shop.append(url)
                 yield Place(time, fake, container.use_cases(), http, url, posting)
                 await http.aclose()  # a server that stops waits for open connections

@@ -20,6 +20,7 @@ from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.scenario import Player
 from fake_portone.script import read_scenario
+from gyeolje_demo.samples import load_samples
 
 from bootstrap import service
 from bootstrap.container import Container
@@ -88,6 +89,7 @@ async def town(
             clock=providers.Object(clock.now),
         )
         async with service.opened(container), serve(service.application(container)) as url, working(container):
+            await load_samples(container.use_cases())
             shop.append(url)
             yield fake, url
 

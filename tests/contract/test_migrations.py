@@ -94,9 +94,11 @@ def test_the_revision_this_version_needs_is_the_newest() -> None:
 
 async def test_the_queries_know_every_table_and_column_as_it_is(engine: AsyncEngine) -> None:
     def found(connection: Connection) -> dict[str, dict[str, str]]:
-        check = inspect(connection)
-        names = [name for name in check.get_table_names() if name != "alembic_version"]
-        return {name: {c["name"]: str(c["type"]).partition(" ")[0] for c in check.get_columns(name)} for name in names}
+        inspector = inspect(connection)
+        names = [name for name in inspector.get_table_names() if name != "alembic_version"]
+        return {
+            name: {c["name"]: str(c["type"]).partition(" ")[0] for c in inspector.get_columns(name)} for name in names
+        }
 
     types = TYPES[engine.dialect.name]
     expected = {

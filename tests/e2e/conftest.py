@@ -15,8 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+from stock import stock
 
 GYEOLJE = (str(Path(sys.executable).with_name("gyeolje")),)
+FAKE_PORTONE = (str(Path(sys.executable).with_name("fake-portone")),)
 PATIENCE = 30.0
 
 
@@ -142,6 +144,7 @@ class Town:
     folder: Path
     running: list[Process] = field(default_factory=list)
     gyeolje: tuple[str, ...] = GYEOLJE
+    fake_portone: tuple[str, ...] = FAKE_PORTONE
 
     def shop(self, url: str) -> Shop:
         return Shop(self.http, url)
@@ -163,7 +166,7 @@ class Town:
 
     async def fake(self, webhook_url: str, *options: str) -> PortOne:
         port = free_port()
-        command = (*GYEOLJE, "fake-portone", "--port", str(port), "--webhook-url", webhook_url, *options)
+        command = (*FAKE_PORTONE, "--port", str(port), "--webhook-url", webhook_url, *options)
         process = await self.start(*command)
         url = f"http://127.0.0.1:{port}"
         await self.answers(f"{url}/_fake/ledger", process)
@@ -172,6 +175,8 @@ class Town:
     async def serve(
         self, database_url: str, fake: PortOne, port: int, *options: str, **more: str
     ) -> tuple[Shop, Process]:
+        """The service, with something to sell."""
+        await stock(database_url)
         variables = self.variables(database_url, fake) | more
         process = await self.start(*GYEOLJE, "serve", "--port", str(port), *options, **variables)
         url = f"http://127.0.0.1:{port}"

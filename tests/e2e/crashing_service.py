@@ -31,8 +31,9 @@ import alembic.runtime.migration  # noqa: F401
 import asyncpg  # type: ignore[import-untyped]  # noqa: F401
 import uvloop
 from dependency_injector import providers
+from gyeolje_demo.samples import load_samples
 
-from adapters.http.serving import Server, run_together
+from adapters.http.serving import Server
 from adapters.persistence.sql import SqlStore
 from application.errors import GatewayUnavailableError
 from application.handle_webhook_event import HandleWebhookEvent
@@ -40,6 +41,7 @@ from application.refund_order import RefundOrderCommand
 from bootstrap import service
 from bootstrap.container import Container, utc_now
 from bootstrap.logs import configure_logs
+from bootstrap.running import run_together
 from bootstrap.settings import read_settings
 from bootstrap.worker import work
 from domain.ids import OrderId
@@ -515,6 +517,7 @@ async def _serve(port: int) -> None:
 
     checking: Any = check
     async with service.opened(container):
+        await load_samples(container.use_cases())
         app: Any = service.application(container)
         app.asgi_handler = _Front(app.asgi_handler, saboteur, container)
         server = Server(app, [_listen(port)])

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.cli.operator import record_json
+from adapters.cli.orders import record_json
 from adapters.persistence.engine import READS, create_engine
 from adapters.persistence.sql import SqlStore
 from application.read_order import OrderRecord, ShowOrder

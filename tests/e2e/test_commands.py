@@ -52,7 +52,7 @@ async def test_production_refuses_what_it_must(town: Any) -> None:
     refused = await town.start(*town.gyeolje, "serve", GYEOLJE_ENV="production", GYEOLJE_GATEWAY="fake")
     assert await refused.ended() == 1
     assert "GYEOLJE_GATEWAY=fake takes no money" in refused.log
-    fake = await town.start(*town.gyeolje, "fake-portone", GYEOLJE_ENV="production")
+    fake = await town.start(*town.fake_portone, GYEOLJE_ENV="production")
     assert await fake.ended() == 1
     assert "does not run there" in fake.log
 

@@ -200,7 +200,7 @@ async def test_odd_requests_are_served_or_refused_and_harm_nobody(server: Server
 
 # --- slow clients -------------------------------------------------------------------------------------------------
 
-REQUEST_MOST, UNREAD_MOST = 10.0, 15.0  # seconds; bootstrap/connections.py
+REQUEST_MOST, UNREAD_MOST = 10.0, 15.0  # seconds; adapters/http/connections.py
 SLACK = 4.0
 
 

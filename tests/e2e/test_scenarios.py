@@ -1,4 +1,4 @@
-"""`gyeolje fake-portone --scenario FILE`, as somebody's CI would run it."""
+"""`fake-portone --scenario FILE`, as somebody's CI would run it."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ async def test_a_story_that_is_stopped_did_not_go_as_it_should(town: Any, tmp_pa
 async def test_a_file_that_is_no_story_is_told_so_before_anything_happens(town: Any, tmp_path: Path) -> None:
     path = tmp_path / "story.toml"
     path.write_text(STORY.format(net=70).replace('"pay"', '"payy"'))
-    refused = await town.start(*town.gyeolje, "fake-portone", "--scenario", str(path))
+    refused = await town.start(*town.fake_portone, "--scenario", str(path))
     assert await refused.ended() == 2
     assert refused.log.startswith(f"error: {path}: step 2 (payy), field `do`: Invalid value 'payy'; there are await")
 
 
 async def test_staying_is_for_a_story(town: Any) -> None:
-    refused = await town.start(*town.gyeolje, "fake-portone", "--stay")
+    refused = await town.start(*town.fake_portone, "--stay")
     assert await refused.ended() == 2
     assert "--stay goes with --scenario" in refused.log
 

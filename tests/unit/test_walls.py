@@ -10,19 +10,31 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SOURCES = ("src", "packages/fake-portone/src", "packages/gyeolje-demo/src")
+HEXAGON, FRAMEWORKS, CONTAINER = "points inward", "knows no framework", "knows the container"
+FAKE, OURS, CIRCLES = "The fake knows nobody of ours", "Nobody of ours knows the fake", "goes in circles"
+GATEWAY = "no gateway over the fake"
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
-    environment = {"PYTHONPATH": str(folder / "src"), "PATH": ""}
+    environment = {"PYTHONPATH": ":".join(str(folder / source) for source in SOURCES), "PATH": "", "COLUMNS": "200"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own linter
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "src", tmp_path / "src")
+    for source in SOURCES:
+        shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
+
+
+def room_of(house: Path, module: str) -> Path:
+    """The file of a module."""
+    path = module.replace(".", "/")
+    rooms = (house / source / name for source in SOURCES for name in (f"{path}.py", f"{path}/__init__.py"))
+    return next(room for room in rooms if room.is_file())
 
 
 def test_the_house_as_it_stands_keeps_every_contract(house: Path) -> None:
@@ -33,18 +45,36 @@ def test_the_house_as_it_stands_keeps_every_contract(house: Path) -> None:
 @pytest.mark.parametrize(
     ("room", "brick", "contract"),
     [
-        ("domain/money.py", "import application.ports", "points inward"),
-        ("application/ports.py", "import adapters.http.app", "points inward"),
-        ("adapters/http/app.py", "import adapters.persistence.sql", "points inward"),
-        ("adapters/portone/gateway.py", "import bootstrap.settings", "points inward"),
-        ("domain/money.py", "import msgspec", "knows no framework"),
-        ("application/transact.py", "import sqlalchemy", "knows no framework"),
-        ("adapters/http/app.py", "import dependency_injector", "knows the container"),
+        ("domain.money", "application.ports", HEXAGON),
+        ("application.ports.storing", "adapters.http.app", HEXAGON),
+        ("adapters.http.app", "adapters.persistence.sql", HEXAGON),
+        ("adapters.http.app", "adapters.cli.printing", HEXAGON),
+        ("adapters.cli.orders", "adapters.persistence.sql", HEXAGON),
+        ("adapters.cli.commands", "bootstrap.settings", HEXAGON),
+        ("adapters.portone.gateway", "bootstrap.settings", HEXAGON),
+        ("bootstrap.service", "gyeolje_demo.samples", HEXAGON),
+        ("domain.money", "msgspec", FRAMEWORKS),
+        ("application.transact", "sqlalchemy", FRAMEWORKS),
+        ("application.put_product", "rich_click", FRAMEWORKS),
+        ("adapters.http.app", "dependency_injector", CONTAINER),
+        ("gyeolje_demo.narrator", "dependency_injector", CONTAINER),
+        ("fake_portone.clock", "domain.money", FAKE),
+        ("fake_portone.clock", "adapters.http.serving", FAKE),
+        ("bootstrap.service", "fake_portone", OURS),
+        ("adapters.http.app", "fake_portone.faults", OURS),
+        ("adapters.portone.gateway", "fake_portone.api", OURS),
+        ("adapters.cli.extras", "gyeolje_demo", OURS),
+        ("bootstrap.container", "adapters.portone.fake_gateway", GATEWAY),
+        ("domain.money", "domain.order", CIRCLES),
+        ("application.transact", "application.place_order", CIRCLES),
+        ("adapters.http.problems", "adapters.http.app", CIRCLES),
+        ("fake_portone.clock", "fake_portone", CIRCLES),
+        ("fake_portone.faults", "fake_portone.api", CIRCLES),
     ],
 )
 def test_a_brick_out_of_a_wall_turns_the_build_red(house: Path, room: str, brick: str, contract: str) -> None:
-    path = house / "src" / room
-    path.write_text(f"{path.read_text()}\n{brick}\n")
+    path = room_of(house, room)
+    path.write_text(f"{path.read_text()}\nimport {brick}\n")
     result = lint_imports(house)
     assert result.returncode == 1, result.stdout + result.stderr
     broken = [line for line in result.stdout.splitlines() if "BROKEN" in line]

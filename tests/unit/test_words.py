@@ -248,6 +248,23 @@ def test_the_glossary_has_every_word_of_a_fixed_list(words: type[StrEnum]) -> No
         assert f"`{word.value}`" in PAGE, f"{words.__name__}.{word.name}"
 
 
+def test_what_the_picture_of_the_house_names_exists() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    named = {name.strip("`") for name in _CODE.findall(page) if re.fullmatch(r"`[\w/.-]+(/|\.py)`", name)}
+    inside = [
+        "",
+        "src/",
+        "src/adapters/portone/",
+        "src/application/ports/",
+        "src/bootstrap/",
+        "src/adapters/http/",
+        "tests/e2e/",
+    ]
+    assert len(named) > 30
+    missing = sorted(name for name in named if not any((ROOT / folder / name).exists() for folder in inside))
+    assert missing == []
+
+
 def test_the_glossary_names_every_port() -> None:
     for name in ports.__all__:
         assert any(symbol.rpartition(".")[2] == name for symbol in NAMED), name

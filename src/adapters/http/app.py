@@ -11,13 +11,13 @@ from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from adapters.http.edge import Edge
+from adapters.http.buyer.orders import OrderRoutes
+from adapters.http.buyer.page import page_routes
+from adapters.http.edge import READ, Edge
 from adapters.http.openapi import openapi_config
-from adapters.http.orders import READ, OrderRoutes
-from adapters.http.page import page_routes
 from adapters.http.problems import misused, refused, unforeseen
+from adapters.http.sizes import API_BODY_MOST
 from adapters.http.webhook import webhook_route
-from adapters.http.wire import API_BODY_MOST
 from application.ports import WebhookReader
 from application.use_cases import UseCases
 from domain.errors import GyeoljeError

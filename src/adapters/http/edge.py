@@ -5,8 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 
 import structlog
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+READ = (HttpMethod.GET, HttpMethod.HEAD)
+"""The methods of every address that is only read."""
 
 _log = structlog.get_logger("gyeolje.http")
 

@@ -12,9 +12,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from adapters.http.buyer.stream import EVENT_STREAM
+from adapters.http.buyer.wire import EventOut, PlaceOrderBody
 from adapters.http.problems import BY_ERROR, BY_STATUS, PROBLEM_JSON, Kind, Problem
-from adapters.http.stream import EVENT_STREAM
-from adapters.http.wire import EventOut, PlaceOrderBody
 from application.errors import (
     ConflictError,
     GatewayBusyError,

@@ -1,14 +1,12 @@
-"""Run ASGI applications and background work in one event loop, and end all of it cleanly on the first signal."""
+"""Serve an ASGI application with uvicorn until somebody says stop. Signals are the process's business."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -19,14 +17,16 @@ _TICKS_A_SECOND = 10
 _OTHER_FILES = 256  # database, gateway, and what a process has open anyway
 _GRACE = 2  # seconds that open requests have to finish once we are told to stop
 
-Background = Callable[[asyncio.Event], Awaitable[None]]
-"""Work beside the servers; it ends soon after its event is set."""
-
 
 class Server(uvicorn.Server):
-    """A uvicorn server that somebody else stops: by ``stop``, never by a signal of its own."""
+    """A uvicorn server that somebody else stops: by ``stop``, never by a signal of its own.
 
-    def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket]) -> None:
+    ``before_stop`` ends what would hold the stop up, such as open event streams: connections are drained after it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, sockets: Sequence[socket.socket], *, before_stop: Callable[[], None] | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -43,6 +43,7 @@ class Server(uvicorn.Server):
             )
         )
         self._sockets = list(sockets)
+        self._before_stop = before_stop
 
     async def on_tick(self, counter: int) -> bool:
         """Beside uvicorn's own care, once a second: drop the connections of clients that stall."""
@@ -62,6 +63,8 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Take no new connection, let open requests finish for a moment, then return from ``run_until_stopped``."""
+        if self._before_stop is not None:
+            self._before_stop()
         self.should_exit = True
 
     @contextmanager
@@ -102,48 +105,3 @@ def address(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - recognised, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-@contextmanager
-def stop_on_signal(stop: Callable[[], None]) -> Generator[None]:
-    """Call ``stop`` in the event loop at every SIGINT or SIGTERM while the context is open."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-async def run_together(
-    servers: Sequence[Server], background: Sequence[Background], *, stopping: asyncio.Event | None = None
-) -> None:
-    """Run everything until ``stopping`` is set, a signal comes, or one part ends; then stop all of it and return.
-
-    A part that broke is raised, once the others have ended.
-    """
-    stop = stopping or asyncio.Event()
-    with stop_on_signal(stop.set):
-        parts = [asyncio.create_task(server.run_until_stopped()) for server in servers]
-        parts += [asyncio.create_task(_run(work, stop)) for work in background]
-        told = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((told, *parts), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.set()
-            told.cancel()
-            for server in servers:
-                server.stop()
-            ended = await asyncio.gather(*parts, return_exceptions=True)
-    for end in ended:
-        if isinstance(end, Exception):
-            raise end
-
-
-async def _run(work: Background, stopping: asyncio.Event) -> None:
-    await work(stopping)

@@ -10,12 +10,10 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from adapters.http.problems import PROBLEM_JSON, document, kind_of
-from adapters.http.wire import read_body
+from adapters.http.sizes import WEBHOOK_BODY_MOST, read_body
 from application.errors import WebhookRefusedError
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.ports import WebhookReader
-
-WEBHOOK_BODY_MOST = 64 * 1024
 
 _ANSWERS = {outcome: msgspec.json.encode({"status": outcome.value}) for outcome in WebhookOutcome}
 _JSON, _PROBLEM = b"application/json", PROBLEM_JSON.encode("ascii")

@@ -155,11 +155,11 @@ async def test_a_failure_that_cannot_even_be_kept_is_handed_on_and_the_first_one
     world = await new_world(Gateway, FullDisk())
     placed = await world.place()
     world.gateway.trouble[placed.order.payment_id] = bug or GatewayUnavailableError("503 from the gateway")
-    check = world.gateway.get
+    get = world.gateway.get
 
     async def then_the_disk_is_full(payment_id: PaymentId) -> Any:
         world.store.full = True
-        return await check(payment_id)
+        return await get(payment_id)
 
     world.gateway.get = then_the_disk_is_full
     (checked,) = await world.check(seconds=40)

@@ -34,6 +34,7 @@ from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicke
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
 from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Store
+from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
 from application.refund_order import CarryOutRefunds, RefundOrder
@@ -234,6 +235,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
         issue_ticket=IssueTicket(read_order, _now),
         redeem_ticket=RedeemTicket(store, _now),
         list_products=ListProducts(store),
+        put_product=PutProduct(store),
         handle_webhook_event=HandleWebhookEvent(store, gateway, reconcile, _now),
         refund_order=RefundOrder(store, notifier, _now),
         check_due_orders=CheckDueOrders(

@@ -16,7 +16,7 @@ import pytest
 from litestar import Litestar
 from litestar.types import Message, Receive, Scope
 
-from adapters.http.stream import EventStream
+from adapters.http.buyer.stream import EventStream
 from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore
 from application.errors import StoreUnavailableError
@@ -230,7 +230,7 @@ async def never_leaving() -> Any:
 
 
 async def run(stream: EventStream, send: Callable[[Message], Any], receive: Receive = never_leaving) -> None:
-    scope: Scope = {"type": "http"}  # type: ignore[assignment]  # all that it checks: nothing
+    scope: Scope = {"type": "http"}  # type: ignore[assignment]  # all that it reads of it: nothing
     async with asyncio.timeout(10):
         await stream(scope, receive, send)
 

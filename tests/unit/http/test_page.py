@@ -9,8 +9,8 @@ import httpx
 import pytest
 from litestar import Litestar
 
+from adapters.http.buyer.page import page_routes
 from adapters.http.edge import Edge
-from adapters.http.page import page_routes
 
 INDEX = '<!doctype html><head><script type="module" crossorigin src="/assets/index-a1.js"></script></head>'
 SCRIPT = "export default 'shop';"

@@ -8,14 +8,12 @@ from typing import Any
 
 import structlog
 from litestar import Request, Response, get, post
-from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.types import ASGIApp
 
-from adapters.http.stream import EVENT_STREAM, EventStream
-from adapters.http.wire import (
-    API_BODY_MOST,
+from adapters.http.buyer.stream import EVENT_STREAM, EventStream
+from adapters.http.buyer.wire import (
     OrderOut,
     PlacedOut,
     ProductsOut,
@@ -25,9 +23,10 @@ from adapters.http.wire import (
     place_order_command,
     placed_out,
     products_out,
-    read_body,
     token_of,
 )
+from adapters.http.edge import READ
+from adapters.http.sizes import API_BODY_MOST, read_body
 from application.errors import OrderNotFoundError
 from application.follow_order import TICKET_LIFE
 from application.use_cases import UseCases
@@ -35,7 +34,6 @@ from domain.ids import OrderId
 from domain.order import Order
 
 API = "/api/v1"
-READ = (HttpMethod.GET, HttpMethod.HEAD)
 
 _ORDER = f"{API}/orders/{{order_id:str}}"
 _ORDER_ID = re.compile(r"[0-9a-f]{32}")

@@ -14,8 +14,8 @@ from contextlib import aclosing
 import msgspec
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
+from adapters.http.buyer.wire import event_out
 from adapters.http.problems import log_unforeseen
-from adapters.http.wire import event_out
 from application.errors import StoreUnavailableError
 from application.follow_order import OrderEvent
 

@@ -1,4 +1,4 @@
-"""The demo: the service, a worker and a fake PortOne in one process, speaking real HTTP to one another."""
+"""Everything in one process, speaking real HTTP to one another; and one purchase, told step by step."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fake_portone import FakePortOneSettings
-from fake_portone.serve import fake_server
+from fake_portone import FakePortOne, FakePortOneSettings
 from rich.console import Console
 
-from adapters.cli.operator import print_record
-from adapters.http.page import BUILT
-from adapters.http.serving import address, listen
-from application.read_order import ShowOrder
+from adapters.cli.orders import print_record
+from adapters.http.buyer.page import BUILT
+from adapters.http.serving import Server, address, listen
 from bootstrap import service
 from bootstrap.container import Container
-from bootstrap.samples import SAMPLE_PRODUCTS
 from bootstrap.settings import Settings, read_settings
 from domain.ids import OrderId
+from gyeolje_demo.samples import SAMPLE_PRODUCTS, load_samples
 
 _PATIENCE = 20.0  # seconds one step of the purchase may take
 _console = Console(highlight=False)
@@ -63,7 +61,7 @@ async def play_once() -> int:
             await running
         container = Container(settings=place.settings)
         async with service.opened(container):
-            print_record(await ShowOrder(container.store())(OrderId(order_id)))
+            print_record(await container.use_cases().show_order(OrderId(order_id)))
     _console.print("[bold green]paid, reconciled, and the ledger balances[/bold green]")
     return 0
 
@@ -90,18 +88,29 @@ class _Place:
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        settings = self.settings
-        fake = FakePortOneSettings(
-            api_secret=settings.api_secret.reveal(),
-            store_id=settings.store_id,
-            webhook_url=self.shop + settings.webhook_path,
-            webhook_secret=settings.webhook_secrets[0].reveal(),
-            speed=60.0,
-            seed=0,
-        )
-        servers = [fake_server(fake, self._fake_socket)]
+        container = Container(settings=self.settings)
+        async with service.opened(container):
+            await load_samples(container.use_cases())
+        fake = self._fake()
         await service.serve(
-            Container(settings=settings), self._shop_socket, with_worker=True, beside=servers, stopping=stopping
+            Container(settings=self.settings),
+            self._shop_socket,
+            with_worker=True,
+            beside=[Server(fake.app(), [self._fake_socket], before_stop=fake.live.close)],
+            stopping=stopping,
+        )
+
+    def _fake(self) -> FakePortOne:
+        settings = self.settings
+        return FakePortOne(
+            FakePortOneSettings(
+                api_secret=settings.api_secret.reveal(),
+                store_id=settings.store_id,
+                webhook_url=self.shop + settings.webhook_path,
+                webhook_secret=settings.webhook_secrets[0].reveal(),
+                speed=60.0,
+                seed=0,
+            )
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The shop page at ``/``: what ``npm run build`` in ``examples/storefront`` left beside this module.
+"""The shop page at ``/``: what ``npm run build`` in ``examples/storefront`` left beside this package.
 
 A service whose page was not built answers ``/`` with a sentence that says so; its API is the same.
 """
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from litestar import Request, Response
-from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 
-BUILT = Path(__file__).parent / "storefront"
+from adapters.http.edge import READ
 
-_READ = (HttpMethod.GET, HttpMethod.HEAD)
+BUILT = Path(__file__).parents[1] / "storefront"
+
 _TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
@@ -96,7 +96,7 @@ def _route(path: str, content: bytes, media_type: str, headers: Mapping[str, str
             return Response(small, media_type=media_type, headers={**always, "content-encoding": "gzip"})
         return Response(content, media_type=media_type, headers=always)
 
-    return HTTPRouteHandler(path, http_method=_READ, include_in_schema=False, media_type=media_type)(answer)
+    return HTTPRouteHandler(path, http_method=READ, include_in_schema=False, media_type=media_type)(answer)
 
 
 def _policy(fake: str | None) -> str:

@@ -1,18 +1,18 @@
-"""What goes over the wire: request bodies, read strictly, and answers, in camelCase."""
+"""What goes over the wire between a buyer and us: request bodies, read strictly, and answers, in camelCase."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar.exceptions import ClientException, HTTPException
-from litestar.types import Receive, Scope
+from litestar.exceptions import HTTPException
 from msgspec import UNSET, Meta, UnsetType
 
 from adapters.http.problems import BadRequestError, FieldError
+from adapters.http.sizes import Headers, header_values
 from application.follow_order import OrderEvent
 from application.place_order import Placed, PlaceOrderCommand
 from application.ports import Checkout, Customer
@@ -21,15 +21,11 @@ from domain.ids import ProductId
 from domain.money import Money
 from domain.order import Order, OrderLine
 
-API_BODY_MOST = 16 * 1024
-
 _PLAIN = r"^[^\x00-\x1f\x7f]+(?![\s\S])"  # no control characters; NUL is one that PostgreSQL cannot keep
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{16,256}")
 _BEARER = re.compile(rb"(?i:bearer) ([A-Za-z0-9._~+/-]{16,256}=*)")
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 _FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 # --- what we are sent -------------------------------------------------------------------------------------------
@@ -74,36 +70,17 @@ def place_order_command(headers: Headers, body: bytes) -> PlaceOrderCommand:
 
 def token_of(headers: Headers) -> str:
     """The buyer's token in ``Authorization: Bearer``; empty, which fits no order, where there is not exactly one."""
-    found = _values(headers, b"authorization")
+    found = header_values(headers, b"authorization")
     match = _BEARER.fullmatch(found[0]) if len(found) == 1 else None
     return match[1].decode("ascii") if match else ""
 
 
 def last_event_id(headers: Headers) -> int | None:
     """The number of the last event that the client has seen; None unless it is one."""
-    found = _values(headers, b"last-event-id")
+    found = header_values(headers, b"last-event-id")
     if len(found) != 1 or not re.fullmatch(rb"[1-9][0-9]{0,9}", found[0]):
         return None
     return int(found[0])
-
-
-async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body. One of more than ``most`` bytes is refused with 413, unread where its length is announced."""
-    announced = _values(scope["headers"], b"content-length")
-    if announced and announced[0].isdigit() and int(announced[0][:20]) > most:
-        raise HTTPException(status_code=413)
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ClientException("the client left before its request was complete")
-        chunks.append(message["body"])
-        size += len(chunks[-1])
-        if size > most:
-            raise HTTPException(status_code=413)
-        more = message["more_body"]
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _read_strictly(decoder: msgspec.json.Decoder[PlaceOrderBody], body: bytes) -> PlaceOrderBody:
@@ -134,7 +111,7 @@ def _customer(body: CustomerBody | UnsetType) -> Customer | None:
 
 
 def _idempotency_key(headers: Headers) -> str | None:
-    found = _values(headers, b"idempotency-key")
+    found = header_values(headers, b"idempotency-key")
     if not found:
         return None
     if len(found) > 1 or not _IDEMPOTENCY_KEY.fullmatch(found[0]):
@@ -144,12 +121,8 @@ def _idempotency_key(headers: Headers) -> str | None:
 
 
 def _media_type(headers: Headers) -> bytes:
-    found = _values(headers, b"content-type")
+    found = header_values(headers, b"content-type")
     return found[0].partition(b";")[0].strip().lower() if len(found) == 1 else b""
-
-
-def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for key, value in headers if key == name]
 
 
 # --- what we answer ---------------------------------------------------------------------------------------------

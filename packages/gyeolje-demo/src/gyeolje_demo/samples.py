@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from application.use_cases import UseCases
 from domain.catalog import Product
 from domain.ids import ProductId
 from domain.money import Money
@@ -13,3 +14,11 @@ SAMPLE_PRODUCTS = (
     Product(id=ProductId("standing"), name="스탠딩", price=Money(132_000, "KRW"), available=500),
     Product(id=ProductId("programme"), name="프로그램 북", price=Money(20_000, "KRW")),
 )
+
+
+async def load_samples(use_cases: UseCases) -> None:
+    """Put the sample products into an empty catalogue; leave any other as it is."""
+    if await use_cases.list_products():
+        return
+    for product in SAMPLE_PRODUCTS:
+        await use_cases.put_product(product)
