@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from gyeolje_demo.samples import load_samples
-
 from bootstrap import service
 from bootstrap.container import Container
 from bootstrap.settings import read_settings
+from gyeolje_demo.samples import load_samples
 
 
 async def stock(database_url: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from application.errors import GatewayRefusedError, OrderNotFoundError, Refusal
-from application.ports import CancelPayment, Clock, OrderNotifier, PaymentGateway, RefundAccount, Store
+from application.ports import CancelPayment, Clock, PaymentGateway, RefundAccount, Store
 from application.reconcile_order import ReconcileOrder
 from application.transact import keep, retrying
 from domain.ids import OrderId
@@ -28,13 +28,10 @@ class CarryOutRefunds:
     check starts from the record again.
     """
 
-    def __init__(
-        self, store: Store, gateway: PaymentGateway, reconcile: ReconcileOrder, notifier: OrderNotifier, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, gateway: PaymentGateway, reconcile: ReconcileOrder, clock: Clock) -> None:
         self._store = store
         self._gateway = gateway
         self._reconcile = reconcile
-        self._notifier = notifier
         self._clock = clock
 
     async def __call__(self, order: Order, payment: Payment, *, account: RefundAccount | None = None) -> None:
@@ -42,10 +39,15 @@ class CarryOutRefunds:
 
         ``account`` is where the money of a virtual account goes back to.
         """
+        refused: GatewayRefusedError | None = None
         for refund in await self._requested(order):
             if refund.found_in(payment) is not None or not payment.has_left(refund.amount):
                 continue  # the record shows it, or is an old one, or a later check will find it impossible
-            read = await self._carry_out(order, refund, payment, account)
+            try:
+                read = await self._carry_out(order, refund, payment, account)
+            except GatewayRefusedError as error:  # another time it may work; the refunds behind it need not wait
+                refused = error
+                continue
             if read is None:
                 return
             payment = read
@@ -53,6 +55,8 @@ class CarryOutRefunds:
             if reconciled.is_stale:
                 return
             order = reconciled.order
+        if refused is not None:
+            raise refused
 
     async def _carry_out(
         self, order: Order, refund: Refund, payment: Payment, account: RefundAccount | None
@@ -61,7 +65,7 @@ class CarryOutRefunds:
         try:
             sent = await self._write_down(order, refund, payment)
             if sent is None:
-                return None
+                return payment
             done = await self._gateway.cancel(_request(order, sent, payment, account))
         except GatewayRefusedError as refused:
             if refused.kind is Refusal.MOVED:
@@ -81,7 +85,7 @@ class CarryOutRefunds:
             return read
         sent = await self._write_down(order, refund, read, moved=True)
         if sent is None:
-            return None
+            return read
         done = await self._gateway.cancel(_request(order, sent, read, account))
         await self._note(order.id, lambda current, kept: _answered(current, kept, done.id), refund)
         return await self._gateway.get(order.payment_id)
@@ -95,7 +99,6 @@ class CarryOutRefunds:
             raise refused
         why, now = refused.code, self._clock()
         await self._note(order.id, lambda current, kept: refuse_refund(current, kept, why, needs, now), refund)
-        await self._notifier.publish(order.id)
 
     async def _write_down(
         self, order: Order, refund: Refund, payment: Payment, *, moved: bool = False

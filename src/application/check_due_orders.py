@@ -10,7 +10,6 @@ from application.carry_out_refunds import CarryOutRefunds
 from application.errors import GatewayError
 from application.ports import Clock, PaymentGateway, Store
 from application.reconcile_order import ReconcileOrder
-from domain.attention import AttentionKind
 from domain.ids import OrderId
 from domain.order import Order
 from domain.schedule import LEASE
@@ -82,7 +81,7 @@ class CheckDueOrders:
             return
         if reconciled.close_account:
             await self._gateway.close_virtual_account(order.payment_id, payment.store_id)
-        if reconciled.order.owed and not _is_in_doubt(reconciled.order):
+        if reconciled.order.owed:
             await self._carry_out_refunds(reconciled.order, payment)
 
     async def _failed(self, order: Order, why: str, error: Exception | None) -> Checked:
@@ -91,8 +90,3 @@ class CheckDueOrders:
         except Exception as worse:  # noqa: BLE001 - its lease will end; the caller reports it
             return Checked(order_id=order.id, failure=why, error=error or worse)
         return Checked(order_id=order.id, failure=why, error=error)
-
-
-def _is_in_doubt(order: Order) -> bool:
-    """Whether a refund of it may have been done: until a person has said, none is asked for."""
-    return order.attention is not None and order.attention.kind is AttentionKind.REFUND_UNCLEAR

@@ -47,6 +47,7 @@ class ReconcileOrder:
         clock: Clock,
         new_id: NewId,
         shop: Shop,
+        *,
         policy: Policy | None = None,
     ) -> None:
         self._store = store

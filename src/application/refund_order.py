@@ -29,7 +29,7 @@ class RefundOrderCommand:
 
 
 class RefundOrder:
-    """Decide to give money of an order that was paid back. It is owed from the commit on, and carried out at the next check.
+    """Decide to give money of a paid order back. It is owed from the commit on, and carried out at the next check.
 
     Asked again with one order's Idempotency-Key, it answers with the refund of the first time, however that stands by
     then. Raises OrderNotFoundError, RefundNotPossibleError where less than that is left, and

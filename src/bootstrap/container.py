@@ -16,6 +16,7 @@ from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
@@ -23,7 +24,7 @@ from application.place_order import PlaceOrder
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder
 from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
@@ -75,7 +76,7 @@ class Container(containers.DeclarativeContainer):
     shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
     reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop)
     read_order = providers.Singleton(ReadOrder, store)
-    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile)
+    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile, clock)
 
     use_cases = providers.Singleton(
         UseCases,

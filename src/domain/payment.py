@@ -45,7 +45,7 @@ _FURTHEST_LAST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
-    """One time that money went back, or was asked to, by anybody: us, the console, the card network (``charged_back``)."""
+    """One time that money went back, or was asked to, by anybody: us, the console, the network (``charged_back``)."""
 
     id: str
     status: CancellationStatus

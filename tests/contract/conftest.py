@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 

@@ -15,12 +15,6 @@ from typing import Any
 import httpx
 import pytest
 from dependency_injector import providers
-from fake_portone import FakePortOne, FakePortOneSettings
-from fake_portone.clock import FakeClock
-from fake_portone.faults import CATALOGUE, Fault
-from fake_portone.ledger import CancelStatus, Purchase
-from fake_portone.webhooks import Answer, State
-from gyeolje_demo.samples import load_samples
 
 from adapters.portone.gateway import Patience
 from application.read_order import OrderRecord
@@ -31,6 +25,12 @@ from bootstrap.container import Container
 from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECRET, read_settings
 from domain.ids import OrderId
 from domain.money import Money
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import CATALOGUE, Fault
+from fake_portone.ledger import CancelStatus, Purchase
+from fake_portone.webhooks import Answer, State
+from gyeolje_demo.samples import load_samples
 
 PRICE = 355_000
 PART = 100_000

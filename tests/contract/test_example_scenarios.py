@@ -16,16 +16,16 @@ from typing import Any
 import httpx
 import pytest
 from dependency_injector import providers
-from fake_portone import FakePortOne, FakePortOneSettings
-from fake_portone.clock import FakeClock
-from fake_portone.scenario import Player
-from fake_portone.script import read_scenario
-from gyeolje_demo.samples import load_samples
 
 from bootstrap import service
 from bootstrap.container import Container
 from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECRET, read_settings
 from bootstrap.worker import work
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.scenario import Player
+from fake_portone.script import read_scenario
+from gyeolje_demo.samples import load_samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
 ENDS = {

@@ -11,10 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_portone import FakePortOne
-from fake_portone.buyer import Buyer
-from fake_portone.faults import Fault
-from fake_portone.ledger import Purchase
 from portone_server_sdk import webhook
 from portone_server_sdk.common import PageInput
 from portone_server_sdk.errors import (
@@ -49,6 +45,11 @@ from portone_server_sdk.payment import (
     SucceededPaymentCancellation,
     VirtualAccountIssuedPayment,
 )
+
+from fake_portone import FakePortOne
+from fake_portone.buyer import Buyer
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 
 SECRET = "the fake's secret"
 STORE = "store-00000000-0000-4000-8000-00000000000a"

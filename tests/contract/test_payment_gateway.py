@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fake_portone import FakePortOne
-from fake_portone.faults import Fault
-from fake_portone.ledger import Purchase
 
 from adapters.portone.fake_gateway import FakePortOneGateway
 from adapters.portone.gateway import Patience, PortOneGateway
@@ -28,6 +25,9 @@ from application.ports import CancelPayment, PaymentGateway
 from domain.ids import PaymentId, RefundId
 from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+from fake_portone import FakePortOne
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 
 STORE = "store-00000000-0000-4000-8000-00000000000a"
 OTHER_STORE = "store-00000000-0000-4000-8000-00000000000b"

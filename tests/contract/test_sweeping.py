@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from fake_portone.ledger import Cancel, Purchase
 
 from adapters.persistence.sql import SqlStore
 from adapters.portone.gateway import PortOneGateway
@@ -25,6 +24,7 @@ from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
 from domain.reconciliation import place as placing
 from domain.reconciliation import reconcile
+from fake_portone.ledger import Cancel, Purchase
 
 STORE_ID = "store-00000000-0000-4000-8000-00000000000a"
 API_SECRET = "the fake's secret"

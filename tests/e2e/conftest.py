@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from stock import stock
 
 GYEOLJE = (str(Path(sys.executable).with_name("gyeolje")),)

@@ -31,7 +31,6 @@ import alembic.runtime.migration  # noqa: F401
 import asyncpg  # type: ignore[import-untyped]  # noqa: F401
 import uvloop
 from dependency_injector import providers
-from gyeolje_demo.samples import load_samples
 
 from adapters.http.serving import Server
 from adapters.persistence.sql import SqlStore
@@ -46,6 +45,7 @@ from bootstrap.settings import read_settings
 from bootstrap.worker import work
 from domain.ids import OrderId
 from domain.money import Money
+from gyeolje_demo.samples import load_samples
 
 STEPS: Mapping[str, tuple[str, ...]] = {
     "place": (

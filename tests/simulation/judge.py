@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from fake_portone.ledger import CAPTURED, CancelStatus, Ledger, PaymentRecord, RefusedError, Status
-
 from application.audit_payments import Audit
 from application.follow_order import OrderEvent
 from application.ports import CancelPayment, Store
@@ -28,6 +26,7 @@ from domain.money import Money
 from domain.order import Order
 from domain.payment import Payment
 from domain.refund import Refund, RefundStatus
+from fake_portone.ledger import CAPTURED, CancelStatus, Ledger, PaymentRecord, RefusedError, Status
 from simulation.story import Story
 
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from fake_portone.ledger import Purchase, RefusedError
-
 from application.errors import (
     GatewayError,
     OrderNotFoundError,
@@ -25,6 +23,7 @@ from domain.ids import OrderId, ProductId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
+from fake_portone.ledger import Purchase, RefusedError
 from simulation.judge import Property
 from simulation.process import NoAnswerError
 

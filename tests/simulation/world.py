@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from fake_portone import FakePortOne, FakePortOneSettings
-from fake_portone.clock import FakeClock
-from fake_portone.faults import CATALOGUE, Fault
-from fake_portone.ledger import Status
-from fake_portone.webhooks import State
-
 from adapters.persistence.memory import MemoryStore
 from application.ports import Store
 from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECRET
 from domain.catalog import Product
 from domain.ids import OrderId, ProductId
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import CATALOGUE, Fault
+from fake_portone.ledger import Status
+from fake_portone.webhooks import State
 from simulation.judge import Answers, Judge, Property
 from simulation.people import PRICES, Buyer, Clerk, Nature
 from simulation.process import NoAnswerError, Process, Trouble

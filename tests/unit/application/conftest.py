@@ -9,10 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fake_portone import FakePortOne, FakePortOneSettings
-from fake_portone.clock import FakeClock
-from fake_portone.faults import Fault
-from fake_portone.ledger import Purchase
 
 from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore, MemoryUnit
@@ -20,13 +16,14 @@ from adapters.portone.fake_gateway import FakePortOneGateway
 from adapters.portone.window import PortOneWindow
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders, Checked
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
 from application.ports import Customer, PaymentGateway
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder
 from application.sweep_payments import SweepPayments
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
@@ -34,6 +31,10 @@ from domain.ids import PaymentId, ProductId, WebhookId
 from domain.money import Money
 from domain.payment import CancellationStatus, Payment, PaymentStatus, Shop
 from domain.webhook_event import WebhookEvent
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.clock import FakeClock
+from fake_portone.faults import Fault
+from fake_portone.ledger import Purchase
 
 STORE, CHANNEL, SECRET = "store-1", "channel-key-1", "an-api-secret"
 TTL = timedelta(minutes=15)
@@ -75,7 +76,7 @@ class World:
             store=self.store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile),
+            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile, self.now),
             clock=self.now,
         )
         self.sweep_payments = SweepPayments(

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from fake_portone.faults import Fault
-from fake_portone.ledger import Cancel, Purchase
 
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.fake_gateway import FakePortOneGateway
@@ -24,6 +22,8 @@ from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
 from domain.payment import Payment
+from fake_portone.faults import Fault
+from fake_portone.ledger import Cancel, Purchase
 
 PRICE = 20_000
 

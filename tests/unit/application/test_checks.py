@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fake_portone.faults import Fault
 
 from adapters.persistence.memory import MemoryStore, MemoryUnit
 from application.errors import GatewayUnavailableError, StoreUnavailableError
@@ -18,6 +17,7 @@ from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 from domain.schedule import LEASE
+from fake_portone.faults import Fault
 
 
 class Gateway:

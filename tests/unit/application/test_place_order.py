@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from fake_portone.faults import Fault
 
 from application.errors import (
     IdempotencyKeyReusedError,
@@ -17,6 +16,7 @@ from application.ports import Customer
 from domain.ids import ProductId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
+from fake_portone.faults import Fault
 
 KEY = "0b3b6d4e-5e0a-4f43-9d9e-6b1d0a8a1f00"
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_portone.faults import Fault
 
 from application.errors import GatewayUnavailableError, IdempotencyKeyReusedError, OrderNotFoundError
 from application.handle_webhook_event import WebhookOutcome
@@ -20,6 +19,7 @@ from domain.ids import OrderId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.refund import RefundStatus
+from fake_portone.faults import Fault
 
 COMPLETED, CANCELLED, PENDING = OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.PENDING
 

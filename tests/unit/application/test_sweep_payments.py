@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from fake_portone.faults import Fault
-from fake_portone.ledger import Cancel
 
 from adapters.persistence.memory import MemoryStore
 from application.errors import GatewayUnavailableError
@@ -23,6 +21,8 @@ from domain.money import Money
 from domain.payment import Payment, PaymentStatus, Shop
 from domain.reconciliation import differs_from
 from domain.sweep import FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep
+from fake_portone.faults import Fault
+from fake_portone.ledger import Cancel
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
 

@@ -28,6 +28,7 @@ from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayError
 from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
@@ -37,7 +38,7 @@ from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Stor
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder
 from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
@@ -242,7 +243,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
             store=store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(store, gateway, reconcile),
+            carry_out_refunds=CarryOutRefunds(store, gateway, reconcile, _now),
             clock=_now,
         ),
         sweep_payments=SweepPayments(store=store, gateway=gateway, shop=shop, clock=_now, new_id=_new_id),

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from fake_portone.ledger import Cancelled, CancelStatus, PaymentRecord, Purchase, Status, VirtualAccount
-from fake_portone.shapes import cancellation_json, payment_json
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +29,8 @@ from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
 from domain.reconciliation import place, request_refund
 from domain.revision import Reconciliation
+from fake_portone.ledger import Cancelled, CancelStatus, PaymentRecord, Purchase, Status, VirtualAccount
+from fake_portone.shapes import cancellation_json, payment_json
 
 if TYPE_CHECKING:
     from proof import Cases

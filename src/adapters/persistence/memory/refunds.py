@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from adapters.persistence.memory.tables import MemoryTransaction
 from application.ports import Refunds
 from domain.ids import OrderId

@@ -105,7 +105,10 @@ class SqlOrders(Orders):
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to check, the longest due first."""
         self._unit.must_write()
-        due = [_order(row) for row in (await self._unit.run(_FIND_DUE, {"now": now, "beyond": now + LONGEST, "most": limit})).all()]
+        due = [
+            _order(row)
+            for row in (await self._unit.run(_FIND_DUE, {"now": now, "beyond": now + LONGEST, "most": limit})).all()
+        ]
         if due:
             await self._unit.run(_LEASE, {"until": until, "ids": [order.id for order in due]})
         return [replace(order, check_at=until, version=order.version + 1) for order in due]

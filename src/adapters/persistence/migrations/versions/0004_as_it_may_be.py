@@ -145,7 +145,7 @@ def _change_rule(table: str, moment: str, before: str, after: str) -> None:
 
 
 class _without_rules:  # noqa: N801 - a context, written as one
-    """While this lasts, the tables' triggers say nothing: the words of rows change, and nothing has happened to them."""
+    """While this lasts, the tables' triggers say nothing: words of rows change, and nothing has happened to them."""
 
     def __init__(self, *tables: str) -> None:
         self._tables = tables
