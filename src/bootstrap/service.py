@@ -17,6 +17,7 @@ from application.errors import StoreUnavailableError
 from bootstrap.container import Container
 from bootstrap.running import Background, Stoppable, run_together
 from bootstrap.worker import keep_sweeping, work
+from domain.ids import ProductId
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -101,6 +102,8 @@ async def _prepare(container: Container) -> None:
     store = container.store()
     try:
         await store.check()
+        async with store.writing() as unit:  # what cannot be written to is told now, and not by the first order
+            await unit.catalog.release(ProductId(""), 0)
     except StoreUnavailableError as error:
         raise StoreUnavailableError(
             f"{error}; if the schema is older than this version, run `gyeolje migrate`"

@@ -128,7 +128,7 @@ class Place:
         """Let time pass, from one thing that is due to the next, until nothing is left to do for anybody."""
         for _ in range(STEPS_MOST):
             record = await self.record(placed)
-            due = [d.at - self.fake.clock.elapsed() for d in self.fake.ledger._due]
+            due = [d.at - self.fake.clock.elapsed() for d in self.fake.ledger._agenda._due]
             if record.order.check_at is not None:
                 due.append((record.order.check_at - self.time.at).total_seconds())
             if any(delivery.state is State.WAITING for delivery in self.fake.webhooks.deliveries):

@@ -27,7 +27,7 @@ from fake_portone.scenario import Player
 from fake_portone.script import read_scenario
 from gyeolje_demo.samples import load_samples
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
+EXAMPLES = Path(__file__).parents[2] / "packages" / "fake-portone" / "scenarios"
 ENDS = {
     "cancel-answer-lost": ("CANCELLED", "MISMATCH"),
     "console-refund": ("CANCELLED", "REFUNDED"),

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
+EXAMPLES = Path(__file__).parents[2] / "packages" / "fake-portone" / "scenarios"
 STORY = """
 title = "An honest buyer"
 [[step]]

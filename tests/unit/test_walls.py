@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = ("src", "packages/fake-portone/src", "packages/gyeolje-demo/src")
 HEXAGON, FRAMEWORKS, CONTAINER = "points inward", "knows no framework", "knows the container"
-FAKE, OURS, CIRCLES = "The fake knows nobody of ours", "Nobody of ours knows the fake", "goes in circles"
+FAKE, OURS = "The fake knows nobody of ours", "Nobody of ours knows the fake"
+MODULES, PACKAGES = "No module goes in circles", "No package goes in circles"
 GATEWAY = "no gateway over the fake"
 
 
@@ -27,6 +28,8 @@ def house(tmp_path: Path) -> Path:
     for source in SOURCES:
         shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "tests/circles.py", tmp_path / "tests")
     return tmp_path
 
 
@@ -65,11 +68,13 @@ def test_the_house_as_it_stands_keeps_every_contract(house: Path) -> None:
         ("adapters.portone.gateway", "fake_portone.api", OURS),
         ("adapters.cli.extras", "gyeolje_demo", OURS),
         ("bootstrap.container", "adapters.portone.fake_gateway", GATEWAY),
-        ("domain.money", "domain.order", CIRCLES),
-        ("application.transact", "application.place_order", CIRCLES),
-        ("adapters.http.problems", "adapters.http.app", CIRCLES),
-        ("fake_portone.clock", "fake_portone", CIRCLES),
-        ("fake_portone.faults", "fake_portone.api", CIRCLES),
+        ("domain.money", "domain.order", MODULES),
+        ("domain.money", "domain.order", PACKAGES),
+        ("application.transact", "application.place_order", MODULES),
+        ("adapters.http.problems", "adapters.http.app", MODULES),
+        ("fake_portone.clock", "fake_portone", MODULES),
+        ("fake_portone.faults", "fake_portone.api", PACKAGES),
+        ("adapters.persistence.tables", "adapters.persistence.sql.values", PACKAGES),
     ],
 )
 def test_a_brick_out_of_a_wall_turns_the_build_red(house: Path, room: str, brick: str, contract: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from fake_portone.clock import Background, FakeClock
 
 NOON = datetime(2024, 4, 25, 12, tzinfo=UTC)

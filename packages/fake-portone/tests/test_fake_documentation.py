@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fake_portone.faults import CATALOGUE
 
-PAGE = Path(__file__).parents[3] / "docs" / "fake-portone.md"
+PAGE = Path(__file__).parents[1] / "docs" / "fake-portone.md"
 FAULTS = "The faults, and what a correct integration does"
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.api import Spoiled, SpoiledError
 from fake_portone.clock import FakeClock

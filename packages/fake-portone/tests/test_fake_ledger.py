@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from fake_portone.clock import FakeClock
 from fake_portone.ledger import (
     Balance,

@@ -8,13 +8,14 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.faults import Fault
 from fake_portone.ledger import Cancel, Purchase, RefusedError, Status
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 CAPTURED = {Status.PAID, Status.PARTIAL_CANCELLED, Status.CANCELLED}
 NEXT = {

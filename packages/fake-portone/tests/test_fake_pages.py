@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.webhooks import Answer, sign

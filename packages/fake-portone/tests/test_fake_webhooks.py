@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
+
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.faults import Fault

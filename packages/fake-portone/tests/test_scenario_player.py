@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.ledger import Cancel, Purchase
 from fake_portone.scenario import Player, StoryFailedError

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_portone.control import Opening
+
 from fake_portone.faults import Fault
+from fake_portone.opening import Opening
 from fake_portone.script import WORDS, Scenario, ScenarioError, read_scenario
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "scenarios"
-PAGE = Path(__file__).parents[3] / "docs" / "fake-portone.md"
+EXAMPLES = Path(__file__).parents[1] / "scenarios"
+PAGE = Path(__file__).parents[1] / "docs" / "fake-portone.md"
 BEGINNING = 'title = "A story"\n[[step]]\ndo = "await_payment"\npayment = "ticket"\n'
 
 

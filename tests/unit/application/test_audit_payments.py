@@ -64,7 +64,7 @@ def order_of(world: Any, placed: Placed) -> Order:
 
 def forget_payment(world: Any, placed: Placed) -> None:
     """The gateway has never heard of it."""
-    del world.fake.ledger._payments[str(placed.order.payment_id)]
+    del world.fake.ledger._payments._records[str(placed.order.payment_id)]
 
 
 # --- what is explained ------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ async def test_money_that_came_and_went_before_its_order_heard_of_it_is_refunded
 
 
 def _retag(world: Any, placed: Placed, **changed: Any) -> None:
-    payments = world.fake.ledger._payments
+    payments = world.fake.ledger._payments._records
     record = payments[str(placed.order.payment_id)]
     payments[record.id] = replace(record, purchase=replace(record.purchase, **changed))
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Generic, TypeVar
@@ -25,15 +24,12 @@ from fake_portone.ledger import (
     Ledger,
     PaymentRecord,
     RefusedError,
-    Status,
     invalid,
 )
+from fake_portone.listing import Listing, SortedPayments, matching
 from fake_portone.webhooks import Delivery, Webhooks
 
 _T = TypeVar("_T")
-_PAGED_MOST = 60_000
-_DEFAULT_WINDOW = timedelta(days=90)
-_EVER = datetime.min.replace(tzinfo=UTC)
 _UNKNOWN_STATUS = "ON_HOLD"
 _UNKNOWN_CHANNEL_TYPE = "SANDBOX"
 
@@ -74,28 +70,6 @@ class Seen:
     strange: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """Which payments to list, and which page of them: PortOne's filter, as far as the fake knows it."""
-
-    number: int = 0
-    size: int = 10
-    store_id: str | None = None
-    by_creation: bool = False
-    since: datetime | None = None
-    until: datetime | None = None
-    statuses: frozenset[Status] | None = None
-    is_test: bool | None = None
-    currency: str | None = None
-    sort_by_request: bool = False
-    newest_first: bool = True
-
-    def check(self) -> None:
-        """Raise RefusedError for a page that PortOne does not give."""
-        if self.number < 0 or self.size < 1 or (self.number + 1) * self.size > _PAGED_MOST:
-            raise invalid(f"page: number from 0, size from 1, and (number + 1) × size at most {_PAGED_MOST}")
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page, and how many payments match in all."""
@@ -133,7 +107,7 @@ class PortOneApi:
         self._clock = clock
         self._background = background
         self._keys = IdempotencyKeys(clock)
-        self._sorted = _Sorted(ledger)
+        self._sorted = SortedPayments(ledger)
         self._requests: Counter[tuple[str, ...]] = Counter()
 
     def requests(self, operation: str, payment_id: str) -> int:
@@ -211,7 +185,7 @@ class PortOneApi:
             items, total = self._sorted.page(listing, self._clock.wall(), first, last)
             return Page([Seen(payment) for payment in items], total)
         read = [p for p in (self._as_read("list", payment) for payment in self._ledger.payments()) if p is not None]
-        found = _matching(read, listing, self._clock.wall())
+        found = matching(read, listing, self._clock.wall())
         return Page([self._see("list", payment) for payment in found[first:last]], len(found))
 
     def _as_read(self, operation: str, payment: PaymentRecord) -> PaymentRecord | None:
@@ -306,60 +280,3 @@ def _try(carry_out: Callable[[], _T]) -> _Outcome[_T]:
         return _Outcome(carry_out())
     except RefusedError as refusal:
         return _Outcome(refusal=refusal)
-
-
-class _Sorted:
-    """The payments that match the last filter asked for, in order, until any payment changes.
-
-    Whoever pages through a hundred thousand would else have them sorted anew for each page.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._found: list[PaymentRecord] = []
-        self._moments: list[datetime] = []
-        self._of: tuple[Listing, int] | None = None
-
-    def page(self, listing: Listing, now: datetime, first: int, last: int) -> tuple[list[PaymentRecord], int]:
-        """Those of ``listing`` from the ``first`` on, before the ``last``; and how many there are in all."""
-        payments = self._ledger.payments()
-        always = replace(listing, number=0, size=1, since=_EVER, until=None, newest_first=False)
-        if self._of != (always, self._ledger.changes):
-            self._of = (always, self._ledger.changes)
-            self._found = _matching(payments, always, now)
-            self._moments = [_moment(payment, listing) for payment in self._found]
-        begin = bisect_left(self._moments, _since(listing, now))
-        end = len(self._moments) if listing.until is None else bisect_right(self._moments, listing.until)
-        total = max(0, end - begin)
-        if listing.newest_first:
-            first, last = max(0, total - last), max(0, total - first)
-        page = self._found[begin + first : min(begin + last, end)]
-        return page[::-1] if listing.newest_first else page, total
-
-
-def _matching(payments: list[PaymentRecord], listing: Listing, now: datetime) -> list[PaymentRecord]:
-    """What matches, in order. Both ends of the window belong to it; PortOne does not say, and more is safer."""
-
-    def order(payment: PaymentRecord) -> datetime:
-        return payment.requested_at if listing.sort_by_request else payment.status_changed_at
-
-    since = _since(listing, now)
-    wanted = [
-        payment
-        for payment in payments
-        if since <= _moment(payment, listing)
-        and (listing.until is None or _moment(payment, listing) <= listing.until)
-        and listing.store_id in (None, payment.purchase.store_id)
-        and (listing.statuses is None or payment.status in listing.statuses)
-        and listing.is_test in (None, payment.purchase.channel_type == "TEST")
-        and listing.currency in (None, payment.purchase.currency)
-    ]
-    return sorted(wanted, key=order, reverse=listing.newest_first)
-
-
-def _moment(payment: PaymentRecord, listing: Listing) -> datetime:
-    return payment.requested_at if listing.by_creation else payment.status_changed_at
-
-
-def _since(listing: Listing, now: datetime) -> datetime:
-    return listing.since or (listing.until or now) - _DEFAULT_WINDOW

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from fake_portone.control import Opening
+from fake_portone.fake import FakePortOne
 from fake_portone.ledger import Balance, CancelStatus, Purchase, RefusedError
+from fake_portone.opening import Opening
 from fake_portone.script import (
     AwaitPayment,
     AwaitWebhook,
@@ -36,9 +36,6 @@ from fake_portone.script import (
     Step,
 )
 from fake_portone.webhooks import Attempt, Delivery, State
-
-if TYPE_CHECKING:
-    from fake_portone.fake_portone import FakePortOne
 
 _PAUSE = 0.02  # seconds between two questions whether it is so
 _SHOWN = 100  # characters of what the shop answered

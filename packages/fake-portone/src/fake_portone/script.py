@@ -10,15 +10,14 @@ from typing import Annotated, Any, TypeAlias, get_args
 
 import msgspec
 
-from fake_portone.control import Opening, Text
 from fake_portone.faults import Fault
 from fake_portone.ledger import Status
+from fake_portone.opening import Opening, Text, Won
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}\Z")]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Once = Annotated[int, msgspec.Meta(ge=1)]
 _Amount = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
-_Won = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 _Answered = Annotated[int, msgspec.Meta(ge=100, le=599)]
 _Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
@@ -108,7 +107,7 @@ class CancelInConsole(_Step, frozen=True, kw_only=True, tag="cancel_in_console")
     """Somebody cancels in PortOne's console."""
 
     payment: _Name
-    amount: _Won | None = None
+    amount: Won | None = None
     reason: Text = "cancelled in the console"
     refused: str | None = None
 

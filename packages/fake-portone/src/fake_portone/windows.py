@@ -1,4 +1,4 @@
-"""The payment window in a browser: what the stand-in for ``browser-sdk.js`` opens, and what a person chooses in it.
+"""The payment window: what it was opened for, and what a person chooses in it.
 
 Names and shapes: @portone/browser-sdk 0.1.11, PaymentResponse and PaymentError. Where PortOne is silent we assume: a
 window the buyer closes leaves the attempt READY, and ``code`` is FAILURE_TYPE_PG, as shops report it.
@@ -13,33 +13,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
-from litestar import Request, Response, get, post, route
-from litestar.enums import HttpMethod
-from litestar.handlers import HTTPRouteHandler
 
-from fake_portone.control import Opening, Text, is_web_address
-from fake_portone.faults import Fault
-from fake_portone.ledger import PaymentRecord, Purchase, RefusedError, invalid
-from fake_portone.pages import page_response, static_response
-from fake_portone.rest import decode, json_response
+from fake_portone.api import PortOneApi
+from fake_portone.buyer import Buyer
+from fake_portone.clock import Background
+from fake_portone.faults import Fault, Faults
+from fake_portone.ledger import Ledger, PaymentRecord, Purchase, RefusedError, invalid
+from fake_portone.opening import Opening, Text, is_web_address
 
-if TYPE_CHECKING:
-    from fake_portone.clock import Background
-    from fake_portone.fake_portone import FakePortOne
-
-_Asked = Request[Any, Any, Any]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
-_SHARED = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "content-type",
-    "Access-Control-Allow-Methods": "POST",
-    "Access-Control-Max-Age": "600",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+", re.ASCII)
 _CLOSED = ("USER_CANCEL", "사용자가 결제를 취소하였습니다")
 _DECLINED = ("DECLINED", "결제가 승인되지 않았습니다")
@@ -47,7 +33,7 @@ _WITH_SECONDS = frozenset({"approve_after_close", "virtual_account"})
 _FATES = frozenset({"webhook_duplicated", "webhook_delayed", "webhook_dropped", "webhook_before_answer"})
 
 
-class _Request(Opening, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class WindowRequest(Opening, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """What the shop's page asked ``requestPayment`` for, as far as the window needs it."""
 
     payment_id: Text
@@ -55,7 +41,7 @@ class _Request(Opening, frozen=True, rename="camel", forbid_unknown_fields=True,
     locale: str | None = None
 
 
-class _Choice(Opening, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+class Choice(Opening, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """What the person does. Fields of the purchase are what a dishonest browser asks for in place of the shop's.
 
     ``seconds`` are real ones, because the shop counts them; ``webhookSeconds`` are the fake's.
@@ -107,19 +93,23 @@ class WindowSession:
 class Windows:
     """Every window opened so far, and what a person does in them."""
 
-    def __init__(self, fake: FakePortOne, background: Background) -> None:
-        self._fake = fake
+    def __init__(
+        self, *, buyer: Buyer, ledger: Ledger, faults: Faults, api: PortOneApi, background: Background
+    ) -> None:
+        self._buyer = buyer
+        self._ledger = ledger
+        self._faults = faults
+        self._api = api
         self._background = background
         self._sessions: dict[str, WindowSession] = {}
 
-    def open(self, body: bytes, origin: str | None) -> WindowSession:
+    def open(self, asked: WindowRequest, origin: str | None) -> WindowSession:
         """Open a window for a page of this origin. Raises RefusedError for what PortOne would not open one for."""
-        asked = decode(body, _Request)
         if asked.redirect_url is not None and not is_web_address(asked.redirect_url):
             raise invalid("redirectUrl is not an http or https address")
         purchase = asked.purchase(None)
         assert purchase is not None  # noqa: S101 - narrowing: None is for the bare class with nothing said
-        payment = self._fake.buyer.open(asked.payment_id, purchase)
+        payment = self._buyer.open(asked.payment_id, purchase)
         session = WindowSession(
             payment_id=payment.id,
             purchase=purchase,
@@ -138,19 +128,17 @@ class Windows:
         except KeyError as error:
             raise RefusedError("WINDOW_NOT_FOUND", "there is no such window", HTTPStatus.NOT_FOUND) from error
 
-    async def choose(self, session_id: str, body: bytes) -> WindowSession:
+    async def choose(self, session: WindowSession, choice: Choice) -> None:
         """Do what the person chose, once: a second choice changes nothing, and gets the first one's result."""
-        session, choice = self.find(session_id), decode(body, _Choice)
         if choice.seconds is not None and choice.choice not in _WITH_SECONDS:
             raise invalid(f"seconds: only with {', '.join(sorted(_WITH_SECONDS))}")
         if session.result is None:
-            self._fake.faults.set_for(session.payment_id, _FATES, choice.fate(session.payment_id))
+            self._faults.set_for(session.payment_id, _FATES, choice.fate(session.payment_id))
             session.result = self._act(session, choice)
-            await self._fake.api.tell_first(session.payment_id)
-        return session
+            await self._api.tell_first(session.payment_id)
 
-    def _act(self, session: WindowSession, choice: _Choice) -> dict[str, str]:
-        buyer, payment_id, purchase = self._fake.buyer, session.payment_id, choice.purchase(session.purchase)
+    def _act(self, session: WindowSession, choice: Choice) -> dict[str, str]:
+        buyer, payment_id, purchase = self._buyer, session.payment_id, choice.purchase(session.purchase)
         try:
             match choice.choice:
                 case "approve":
@@ -168,7 +156,7 @@ class Windows:
                     self._later(choice.seconds or 0.0, lambda: buyer.pay(payment_id, purchase))
                 case "close":
                     pass
-            return _result(self._fake.ledger.find(payment_id), *_CLOSED)
+            return _result(self._ledger.find(payment_id), *_CLOSED)
         except RefusedError as refused:
             return _refused(session, refused)
 
@@ -179,73 +167,6 @@ class Windows:
                 act()
 
         self._background.spawn(work())
-
-
-def window_routes(fake: FakePortOne, windows: Windows) -> list[HTTPRouteHandler]:
-    """The stand-in for PortOne's script, and the window it opens."""
-
-    @get("/_fake/browser-sdk.js")
-    async def sdk() -> Response[bytes]:
-        return static_response("browser-sdk.js", _SHARED)
-
-    @route("/_fake/window", http_method=[HttpMethod.OPTIONS], status_code=HTTPStatus.NO_CONTENT)
-    async def preflight() -> Response[None]:
-        return Response(None, headers=_SHARED, status_code=HTTPStatus.NO_CONTENT)
-
-    @post("/_fake/window", status_code=HTTPStatus.CREATED)
-    async def open_window(request: _Asked) -> Response[bytes]:
-        try:
-            session = windows.open(await request.body(), request.headers.get("origin"))
-        except RefusedError as refused:
-            answer = json_response({"type": refused.kind, "message": refused.message}, refused.status)
-        else:
-            await fake.api.tell_first(session.payment_id)
-            opened = {"id": session.id, "path": f"/_fake/window/{session.id}", "txId": session.transaction_id}
-            answer = json_response(opened, HTTPStatus.CREATED)
-        answer.headers.update(_SHARED)
-        return answer
-
-    @get("/_fake/window/{session_id:str}")
-    async def window_page(request: _Asked) -> Response[bytes]:
-        try:
-            origin = windows.find(_session_id(request)).origin
-        except RefusedError as refused:
-            return page_response("window.html", framed_by=None, status=refused.status)
-        return page_response("window.html", framed_by=origin)
-
-    @get("/_fake/window/{session_id:str}/session")
-    async def window_session(request: _Asked) -> Response[bytes]:
-        return json_response(_session(fake, windows.find(_session_id(request))))
-
-    @post("/_fake/window/{session_id:str}/choose", status_code=HTTPStatus.OK)
-    async def choose(request: _Asked) -> Response[bytes]:
-        session = await windows.choose(_session_id(request), await request.body())
-        return json_response({"result": session.result, "returnUrl": session.return_url})
-
-    return [sdk, preflight, open_window, window_page, window_session, choose]
-
-
-def _session_id(request: _Asked) -> str:
-    return str(request.path_params["session_id"])
-
-
-def _session(fake: FakePortOne, session: WindowSession) -> dict[str, Any]:
-    purchase = session.purchase
-    return {
-        "id": session.id,
-        "paymentId": session.payment_id,
-        "orderName": purchase.order_name,
-        "totalAmount": purchase.total,
-        "currency": purchase.currency,
-        "storeId": purchase.store_id,
-        "channelKey": purchase.channel_key,
-        "channelType": purchase.channel_type,
-        "origin": session.origin,
-        "locale": session.locale,
-        "result": session.result,
-        "returnUrl": session.return_url,
-        "speed": fake.clock.speed,
-    }
 
 
 def _result(payment: PaymentRecord, pg_code: str | None = None, message: str = "") -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""A PortOne of our own, in memory: one account with its payments, its API, its webhooks, its clock and its faults."""
+"""A PortOne of our own, in memory: one account with its payments, its API, its webhooks, its clock and its faults.
+
+Only this file knows all the parts. Each is handed what it needs, and knows no more.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from litestar import Litestar
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from fake_portone.api import PortOneApi
 from fake_portone.buyer import Buyer
 from fake_portone.clock import Background, FakeClock
-from fake_portone.control import control_routes
+from fake_portone.defaults import DEFAULT_API_SECRET, DEFAULT_STORE_ID, DEFAULT_WEBHOOK_SECRET
+from fake_portone.faces.control import people_routes, record_routes, switch_routes
+from fake_portone.faces.errors import EXCEPTION_HANDLERS
+from fake_portone.faces.pages import page_routes
+from fake_portone.faces.resources import OneSpelling
+from fake_portone.faces.rest import rest_routes
+from fake_portone.faces.window import window_routes
 from fake_portone.faults import Faults
 from fake_portone.ledger import Ledger
-from fake_portone.pages import Live, page_routes
-from fake_portone.rest import EXCEPTION_HANDLERS, rest_routes
+from fake_portone.live import Live
+from fake_portone.views import Overview
 from fake_portone.webhooks import Post, Webhooks
-from fake_portone.window import Windows, window_routes
+from fake_portone.windows import Windows
 
-_MIB = 2**20
 _OTHER_STORE_ID = "store-ffffffff-0000-4000-8000-000000000000"
 
 
@@ -31,9 +41,9 @@ class FakePortOneSettings:
     with a probability, and the retries' jitter.
     """
 
-    api_secret: str
-    store_id: str
-    webhook_secret: str
+    api_secret: str = DEFAULT_API_SECRET
+    store_id: str = DEFAULT_STORE_ID
+    webhook_secret: str = DEFAULT_WEBHOOK_SECRET
     webhook_url: str | None = None
     speed: float = 60.0
     seed: int = 0
@@ -43,7 +53,7 @@ class FakePortOneSettings:
 
 
 class FakePortOne:
-    """The fake. Served by ``app``, or used in process: ``gateway`` for the shop, ``buyer`` for everybody else.
+    """The fake. Served by ``app``, or used in process: ``api`` for the shop, ``buyer`` for everybody else.
 
     In process, webhooks are sent while ``running``; ``app`` sees to that by itself. ``post`` sends them elsewhere than
     over HTTP.
@@ -82,7 +92,6 @@ class FakePortOne:
             clock=self.clock,
             background=self._background,
         )
-        self.windows = Windows(self, self._background)
 
     @property
     def store_id(self) -> str:
@@ -94,26 +103,20 @@ class FakePortOne:
         """The secret that its API asks for."""
         return self._settings.api_secret
 
-    def app(self) -> Litestar:
+    def app(self) -> Starlette:
         """PortOne's API, the control API, the window and the fake's page: an ASGI application that runs the fake."""
 
         @asynccontextmanager
-        async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
             async with self.running():
                 yield
 
-        return Litestar(
-            [*rest_routes(self.api), *control_routes(self), *window_routes(self, self.windows), *page_routes(self)],
-            lifespan=[lifespan],
+        return Starlette(
+            routes=self._routes(),
+            lifespan=lifespan,
+            middleware=[Middleware(OneSpelling)],
             exception_handlers=EXCEPTION_HANDLERS,
-            openapi_config=None,
-            logging_config=None,
-            request_max_body_size=_MIB,
         )
-
-    async def _complete_at(self, moment: float) -> None:
-        await self.clock.sleep(moment - self.clock.elapsed())
-        self.ledger.complete_due()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -123,3 +126,28 @@ class FakePortOne:
                 yield
             finally:
                 await self._background.close()
+
+    def _routes(self) -> list[Route]:
+        windows = Windows(
+            buyer=self.buyer, ledger=self.ledger, faults=self.faults, api=self.api, background=self._background
+        )
+        overview = Overview(
+            ledger=self.ledger,
+            buyer=self.buyer,
+            webhooks=self.webhooks,
+            faults=self.faults,
+            clock=self.clock,
+            live=self.live,
+        )
+        return [
+            *rest_routes(self.api),
+            *people_routes(self.buyer, self.ledger, self.api),
+            *record_routes(self.ledger, self.webhooks),
+            *switch_routes(self.faults, self.clock, self.ledger, self.live),
+            *window_routes(windows, self.api, self.clock),
+            *page_routes(self.live, overview),
+        ]
+
+    async def _complete_at(self, moment: float) -> None:
+        await self.clock.sleep(moment - self.clock.elapsed())
+        self.ledger.complete_due()

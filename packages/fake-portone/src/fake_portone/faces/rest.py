@@ -7,30 +7,23 @@ ignored: a filter that silently does nothing is worse than none.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from http import HTTPStatus
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
-from litestar import Request, Response, get, post
-from litestar.enums import MediaType
-from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
-from litestar.types import ExceptionHandlersMap, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from fake_portone.api import Listing, PortOneApi, Spoiled, SpoiledError
-from fake_portone.ledger import Cancel, RefusedError, Status, invalid
+from fake_portone.api import PortOneApi
+from fake_portone.faces.resources import body_of, decode, json_response, query_of, resource
+from fake_portone.ledger import Cancel, Status, invalid
+from fake_portone.listing import Listing
 from fake_portone.shapes import cancellation_json, payment_json, time_json, webhook_json
 
-_T = TypeVar("_T")
-_Asked = Request[Any, Any, Any]
 _SCHEME = "PortOne "
 _KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"', re.ASCII)  # RFC 8941, section 3.3.3
 _KEY_LEAST, _KEY_MOST = 16, 256
-_HTML = b"<!doctype html><html><body><h1>We will be back soon</h1></body></html>"
-_CUT_SHORT = b'{"status":"PAID","id":"pay'
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _Amount = Annotated[int, msgspec.Meta(ge=-(10**15), le=10**15)]
 
@@ -56,6 +49,17 @@ class _CancelBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True
     refund_account: _RefundAccount | None = None
     refund_email: str | None = None
     skip_webhook: bool | None = None
+
+    def cancel(self) -> Cancel:
+        return Cancel(
+            reason=self.reason,
+            amount=self.amount,
+            expected_left=self.current_cancellable_amount,
+            tax_free=self.tax_free_amount or 0,
+            vat=self.vat_amount,
+            store_id=self.store_id,
+            skip_webhook=self.skip_webhook or False,
+        )
 
 
 class _PreRegisterBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -113,135 +117,64 @@ class _ListBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def rest_routes(api: PortOneApi) -> list[HTTPRouteHandler]:
+def rest_routes(api: PortOneApi) -> list[Route]:
     """PortOne's endpoints on ``api``."""
 
-    @get("/payments/{payment_id:str}")
-    async def get_payment(request: _Asked) -> Response[bytes]:
-        seen = await api.get(_secret(request), _payment_id(request), request.query_params.get("storeId"))
+    async def get_payment(request: Request) -> Response:
+        seen = await api.get(_secret(request), _payment_id(request), query_of(request, "storeId"))
         return json_response(payment_json(seen.payment, seen.said, strange=seen.strange))
 
-    @get("/payments")
-    async def list_payments(request: _Asked) -> Response[bytes]:
-        asked = request.query_params.get("requestBody")
-        body = await request.body() if asked is None else asked.encode("utf-8", "surrogatepass")
+    async def list_payments(request: Request) -> Response:
+        asked = query_of(request, "requestBody")
+        body = await body_of(request) if asked is None else asked.encode("utf-8", "surrogatepass")
         listing = decode(body or b"{}", _ListBody).listing()
         page = await api.page(_secret(request), listing)
         items = [payment_json(seen.payment, seen.said, strange=seen.strange) for seen in page.items]
         counts = {"number": listing.number, "size": listing.size, "totalCount": page.total}
         return json_response({"items": items, "page": counts})
 
-    @post("/payments/{payment_id:str}/cancel", status_code=HTTPStatus.OK)
-    async def cancel_payment(request: _Asked) -> Response[bytes]:
-        body = decode(await request.body(), _CancelBody)
-        cancel = Cancel(
-            reason=body.reason,
-            amount=body.amount,
-            expected_left=body.current_cancellable_amount,
-            tax_free=body.tax_free_amount or 0,
-            vat=body.vat_amount,
-            store_id=body.store_id,
-            skip_webhook=body.skip_webhook or False,
-        )
+    async def cancel_payment(request: Request) -> Response:
+        cancel = decode(await body_of(request), _CancelBody).cancel()
         cancelled = await api.cancel(_secret(request), _payment_id(request), cancel, _key(request))
         return json_response({"cancellation": cancellation_json(cancelled)})
 
-    @post("/payments/{payment_id:str}/pre-register", status_code=HTTPStatus.OK)
-    async def pre_register_payment(request: _Asked) -> Response[bytes]:
-        body = decode(await request.body(), _PreRegisterBody)
+    async def pre_register_payment(request: Request) -> Response:
+        body = decode(await body_of(request), _PreRegisterBody)
         await api.pre_register(_secret(request), _payment_id(request), body.total_amount, body.currency, _key(request))
         return json_response({})
 
-    @post("/payments/{payment_id:str}/virtual-account/close", status_code=HTTPStatus.OK)
-    async def close_virtual_account(request: _Asked) -> Response[bytes]:
-        store_id = request.query_params.get("storeId")
+    async def close_virtual_account(request: Request) -> Response:
+        store_id = query_of(request, "storeId")
         closed = await api.close_account(_secret(request), _payment_id(request), store_id, _key(request))
         return json_response({"closedAt": time_json(closed)})
 
-    @post("/payments/{payment_id:str}/resend-webhook", status_code=HTTPStatus.OK)
-    async def resend_webhook(request: _Asked) -> Response[bytes]:
-        body = decode(await request.body(), _ResendBody)
+    async def resend_webhook(request: Request) -> Response:
+        body = decode(await body_of(request), _ResendBody)
         delivery = await api.resend_webhook(
             _secret(request), _payment_id(request), body.store_id, body.webhook_id, _key(request)
         )
         return json_response({"webhook": webhook_json(delivery)})
 
-    return [get_payment, list_payments, cancel_payment, pre_register_payment, close_virtual_account, resend_webhook]
+    return [
+        resource("/payments", GET=list_payments),
+        resource("/payments/{payment_id}", GET=get_payment),
+        resource("/payments/{payment_id}/cancel", POST=cancel_payment),
+        resource("/payments/{payment_id}/pre-register", POST=pre_register_payment),
+        resource("/payments/{payment_id}/virtual-account/close", POST=close_virtual_account),
+        resource("/payments/{payment_id}/resend-webhook", POST=resend_webhook),
+    ]
 
 
-def decode(body: bytes, kind: type[_T]) -> _T:
-    """A request's JSON body, strictly. Raises RefusedError that says what is wrong with it."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise invalid(str(error)) from error
-
-
-def json_response(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response[bytes]:
-    """``body`` as JSON."""
-    return Response(msgspec.json.encode(body), status_code=status, media_type=MediaType.JSON)
-
-
-def _refused(_: _Asked, refusal: RefusedError) -> Response[bytes]:
-    return json_response({"type": refusal.kind, "message": refusal.message}, refusal.status)
-
-
-def _not_served(_: _Asked, error: HTTPException) -> Response[bytes]:
-    status = HTTPStatus(error.status_code)
-    kind = "INVALID_REQUEST" if status == HTTPStatus.BAD_REQUEST else status.name
-    return json_response({"type": kind, "message": error.detail}, status)
-
-
-def _spoiled(_: _Asked, spoiled: SpoiledError) -> Response[bytes]:
-    match spoiled.how:
-        case Spoiled.SERVER_ERROR:
-            body = {"type": "SERVICE_UNAVAILABLE", "message": "a fault of the fake"}
-            return json_response(body, HTTPStatus.SERVICE_UNAVAILABLE)
-        case Spoiled.TOO_MANY_REQUESTS:
-            body = {"type": "TOO_MANY_REQUESTS", "message": "a fault of the fake"}
-            return json_response(body, HTTPStatus.TOO_MANY_REQUESTS)
-        case Spoiled.PG_ERROR:
-            body = {"type": "PG_PROVIDER", "message": "a fault of the fake", "pgCode": "FAKE", "pgMessage": "later"}
-            return json_response(body, HTTPStatus.BAD_GATEWAY)
-        case Spoiled.HTML:
-            return Response(_HTML, media_type=MediaType.HTML)
-        case Spoiled.TRUNCATED:
-            return Response(_CUT_SHORT, media_type=MediaType.JSON)
-        case Spoiled.LOST:
-            return _LostResponse(b"", media_type=MediaType.JSON)
-
-
-EXCEPTION_HANDLERS: ExceptionHandlersMap = {
-    RefusedError: _refused,
-    SpoiledError: _spoiled,
-    HTTPException: _not_served,
-}
-"""How errors read on the wire: as PortOne's do."""
-
-
-class _LostResponse(Response[bytes]):
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
-        return _Lost(body=b"")
-
-
-class _Lost(ASGIResponse):
-    """Promises a body and ends before it: the server can but close the connection, and the caller learns nothing."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"512")]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
-
-
-def _secret(request: _Asked) -> str | None:
+def _secret(request: Request) -> str | None:
     said = request.headers.get("authorization", "")
     return said.removeprefix(_SCHEME) if said.startswith(_SCHEME) else None
 
 
-def _payment_id(request: _Asked) -> str:
+def _payment_id(request: Request) -> str:
     return str(request.path_params["payment_id"])
 
 
-def _key(request: _Asked) -> str | None:
+def _key(request: Request) -> str | None:
     said = request.headers.get("idempotency-key")
     if said is None:
         return None

@@ -1,0 +1,51 @@
+"""PortOne's payments and PortOne's rules for them: pure, synchronous, and the judge of every money test.
+
+``ledger`` is the room's door; behind it ``payments`` keeps the records, ``cancellations`` gives money back, ``book``
+counts the money a second time, ``keys`` remembers Idempotency-Keys, and ``rules`` says what is refused.
+"""
+
+from fake_portone.ledger.book import Balance, LedgerBrokenError, MoneyBook
+from fake_portone.ledger.keys import IdempotencyKeys
+from fake_portone.ledger.ledger import Ledger
+from fake_portone.ledger.moments import LedgerClock
+from fake_portone.ledger.payments import name_of
+from fake_portone.ledger.records import (
+    CAPTURED,
+    SMOOTHLY,
+    Cancel,
+    Cancelled,
+    CancelStatus,
+    Course,
+    Dispute,
+    Happening,
+    PaymentRecord,
+    Purchase,
+    Status,
+    VirtualAccount,
+)
+from fake_portone.ledger.rules import RefusedError, invalid, vat_within
+
+__all__ = [
+    "CAPTURED",
+    "SMOOTHLY",
+    "Balance",
+    "Cancel",
+    "CancelStatus",
+    "Cancelled",
+    "Course",
+    "Dispute",
+    "Happening",
+    "IdempotencyKeys",
+    "Ledger",
+    "LedgerBrokenError",
+    "LedgerClock",
+    "MoneyBook",
+    "PaymentRecord",
+    "Purchase",
+    "RefusedError",
+    "Status",
+    "VirtualAccount",
+    "invalid",
+    "name_of",
+    "vat_within",
+]

@@ -1,0 +1,150 @@
+"""What is kept of a payment, and what is asked of it: frozen values, in PortOne's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """PortOne's statuses of a payment."""
+
+    READY = "READY"
+    PAY_PENDING = "PAY_PENDING"
+    VIRTUAL_ACCOUNT_ISSUED = "VIRTUAL_ACCOUNT_ISSUED"
+    PAID = "PAID"
+    FAILED = "FAILED"
+    PARTIAL_CANCELLED = "PARTIAL_CANCELLED"
+    CANCELLED = "CANCELLED"
+
+
+CAPTURED = frozenset({Status.PAID, Status.PARTIAL_CANCELLED, Status.CANCELLED})
+
+
+class CancelStatus(StrEnum):
+    """How far a cancellation got."""
+
+    REQUESTED = "REQUESTED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """What the browser asked the payment window for. It is recorded as it is asked, honest or not."""
+
+    store_id: str
+    channel_key: str
+    order_name: str
+    total: int
+    currency: str
+    channel_type: str = "LIVE"
+    notice_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """One request to cancel. ``amount`` None means all that is left; ``expected_left`` is currentCancellableAmount."""
+
+    reason: str
+    amount: int | None = None
+    expected_left: int | None = None
+    tax_free: int = 0
+    vat: int | None = None
+    store_id: str | None = None
+    skip_webhook: bool = False
+    trigger: str = "API"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What becomes of a cancellation: ``at_once``, and where that is REQUESTED, ``then`` after so many ``seconds``."""
+
+    at_once: CancelStatus = CancelStatus.SUCCEEDED
+    then: CancelStatus = CancelStatus.SUCCEEDED
+    seconds: float = 0.0
+
+
+SMOOTHLY = Course()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """One cancellation, done or not."""
+
+    id: str
+    status: CancelStatus
+    amount: int
+    vat: int
+    reason: str
+    requested_at: datetime
+    trigger: str
+    skip_webhook: bool
+    cancelled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAccount:
+    """An account that waits for a deposit."""
+
+    number: str
+    issued_at: datetime
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """The buyer denies the payment to the card network, until it is resolved."""
+
+    reason: str
+    created_at: datetime
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRecord:
+    """One payment. ``transaction_id`` names its latest attempt; ``discount`` is what points or coupons paid of it."""
+
+    id: str
+    purchase: Purchase
+    status: Status
+    transaction_id: str
+    requested_at: datetime
+    updated_at: datetime
+    status_changed_at: datetime
+    paid_at: datetime | None = None
+    failed_at: datetime | None = None
+    failure: str | None = None
+    account: VirtualAccount | None = None
+    discount: int = 0
+    cancellations: tuple[Cancelled, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+
+    @property
+    def captured(self) -> int:
+        """What was taken from the buyer."""
+        return self.purchase.total if self.status in CAPTURED else 0
+
+    @property
+    def cancelled(self) -> int:
+        """What went back."""
+        return self._sum(CancelStatus.SUCCEEDED)
+
+    @property
+    def cancellable(self) -> int:
+        """What may still be asked back: neither gone nor on its way."""
+        return self.captured - self.cancelled - self._sum(CancelStatus.REQUESTED)
+
+    def _sum(self, status: CancelStatus) -> int:
+        return sum(c.amount for c in self.cancellations if c.status is status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """Something PortOne tells the shop of by webhook. ``type`` is the webhook's, without ``Transaction.``."""
+
+    type: str
+    payment: PaymentRecord
+    at: datetime
+    cancellation_id: str | None = None
