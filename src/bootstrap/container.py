@@ -74,7 +74,8 @@ class Container(containers.DeclarativeContainer):
     )
 
     shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
-    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop)
+    policy = settings.provided.policy
+    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop, policy=policy)
     read_order = providers.Singleton(ReadOrder, store)
     carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile, clock)
 

@@ -132,6 +132,12 @@ class Payment:
         return self.total if self.status is PaymentStatus.CANCELLED else min(self.cancelled, self.total)
 
     @property
+    def unlisted(self) -> Money:
+        """How much went back of which no cancellation tells."""
+        listed = sum(c.amount.minor for c in self.cancellations if c.may_move_money)
+        return self.went_back.less(Money(listed, self.total.currency))
+
+    @property
     def left_paid(self) -> Money:
         """The same as ``left``, if only what the buyer paid counts, and not what coupons and points covered."""
         return self.left if self.paid is None else min(self.left, self.paid.less(self.cancelled))

@@ -137,7 +137,12 @@ def withdraw_refund(order: Order, refund: Refund, *, by: str, now: datetime) -> 
 
 
 def doubt_refund(order: Order, refund: Refund, now: datetime) -> Reconciliation:
-    """Nobody can tell whether ``refund`` was carried out: it is not asked for again until a person has said."""
+    """Nobody can tell whether ``refund`` was carried out: it is not asked for again until a person has said.
+
+    One question at a time: while another refund of this order is asked about, this one waits.
+    """
+    if _is_unclear(order):
+        return Reconciliation(order=order)
     why = f"a refund of {refund.amount} may have been carried out: a cancellation of that sum names nobody"
     revision = Revision(order, now, _USUAL)
     revision.ask_person(Concern(kind=AttentionKind.REFUND_UNCLEAR, why=why))

@@ -73,7 +73,7 @@ class Revision:
             changed_at=payment.changed_at,
             updated_at=payment.updated_at,
             deposit_due=payment.deposit_due,
-            disputed=payment.disputed,
+            disputed=_is_disputed(payment, before.observed),
         )
         self.order = replace(before, observed=observed)
         if payment.captured is not None and not before.contradicts(payment):
@@ -97,8 +97,8 @@ class Revision:
             if payment.attempt is not None:
                 data["attempt"] = payment.attempt[:64]
             self.write(HistoryKind.PAYMENT_OBSERVED, data)
-        if payment.disputed is not (seen is not None and seen.disputed):
-            self.write(HistoryKind.DISPUTED if payment.disputed else HistoryKind.DISPUTE_ENDED, {})
+        if observed.disputed is not (seen is not None and seen.disputed):
+            self.write(HistoryKind.DISPUTED if observed.disputed else HistoryKind.DISPUTE_ENDED, {})
 
     def hear(self, *, announces_more: bool | None) -> None:
         """Remember that a signed webhook told of more than the record shows, or (False) that the record shows it."""
@@ -114,18 +114,15 @@ class Revision:
         left = payment.captured.less(self.order.refunded)
         for refund in sorted(refunds, key=lambda r: r.found_in(payment) is None):
             cancellation = refund.found_in(payment)
-            self._late |= self._now >= refund.requested_at + self._policy.refund_promise
             if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:
                 self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
                 self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
             elif refund.amount > left:
-                self._end(
-                    refund.failed("less than this is left at the gateway", self._now),
-                    HistoryKind.REFUND_FAILED,
-                )
+                self._end(refund.failed(_too_little(refund, payment), self._now), HistoryKind.REFUND_FAILED)
             else:
                 left = left - refund.amount
+                self._late |= self._now >= refund.requested_at + self._policy.refund_promise
 
     def transition(self, decision: Decision) -> None:
         """Go over into the state that was decided."""
@@ -280,6 +277,16 @@ _HELP = {
     Need.DEPOSIT: "; pay in at the payment provider and ask again",
     Need.NOTHING: "; give it back outside the gateway, and say so",
 }
+
+
+def _is_disputed(payment: Payment, seen: Observed | None) -> bool:
+    """Whether the buyer denies the payment; a record that shows no money says nothing of that."""
+    return payment.disputed if payment.captured is not None else seen is not None and seen.disputed
+
+
+def _too_little(refund: Refund, payment: Payment) -> str:
+    why = "less than this is left at the gateway"
+    return f"{why}; a cancellation of this sum that names nobody may be it" if refund.may_be_done(payment) else why
 
 
 def _is_refused(order: Order) -> bool:

@@ -51,6 +51,7 @@ class World:
         store: MemoryStore | None = None,
         *,
         budget: float = UNHURRIED,
+        slow_patience: float = UNHURRIED,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
@@ -78,6 +79,7 @@ class World:
             reconcile=reconcile,
             carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile, self.now),
             clock=self.now,
+            patience=slow_patience,
         )
         self.sweep_payments = SweepPayments(
             store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3
