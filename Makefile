@@ -42,7 +42,7 @@ mutate: $(VENV)/.dev ## what the tests of the core do not notice: half an hour o
 	$(BIN)/python benchmarks/mutants.py --figures
 
 check: $(VENV)/.dev ## style, types, walls
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/mypy packages/fake-portone/tests && $(BIN)/lint-imports
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -42,7 +42,7 @@ RESULTS = ROOT / "mutants" / "others.json"
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
 TESTS = CONFIG["pytest_add_cli_args_test_selection"]
 SLOW = "test_random_walks.py"
-WARM = "src/domain/order.py"
+WARM = "src/domain/revision.py"
 AT_ONCE, PATIENCE = 2, 45.0
 FORK, MOMENTS = multiprocessing.get_context("fork"), itertools.count(1_000_000_000)
 

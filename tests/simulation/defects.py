@@ -76,8 +76,9 @@ class Defect:
         return Caught(sum(told["histories"].values()), told["broken"][0][2])
 
 
-_LIFECYCLE = "domain/lifecycle.py"
+_DECISION = "domain/decision.py"
 _ORDER = "domain/order.py"
+_REVISION = "domain/revision.py"
 _WEBHOOK = "application/handle_webhook_event.py"
 _CHECK = "application/check_due_orders.py"
 _REFUND = "application/refund_order.py"
@@ -119,23 +120,23 @@ class HandleWebhookEvent:""",
     ),
     Defect(
         "the amount is not compared",
-        (_LIFECYCLE, '        "amount": (payment.total.minor, order.price.minor),\n', ""),
+        (_DECISION, '        "amount": (payment.total.minor, order.price.minor),\n', ""),
     ),
     Defect(
         "the currency is not compared",
-        (_LIFECYCLE, '        "currency": (payment.total.currency, order.price.currency),\n', ""),
+        (_DECISION, '        "currency": (payment.total.currency, order.price.currency),\n', ""),
     ),
     Defect(
         "the channel is not compared",
-        (_LIFECYCLE, '        "channel": (payment.channel_type, shop.channel_type),\n', ""),
+        (_DECISION, '        "channel": (payment.channel_type, shop.channel_type),\n', ""),
     ),
     Defect(
         "a channel type that nobody knows counts as the wrong one",
-        (_LIFECYCLE, 'differs == ("channel",) and payment.unknown_channel is not None', "not differs"),
+        (_DECISION, 'differs == ("channel",) and payment.unknown_channel is not None', "not differs"),
     ),
     Defect(
         "the store is not compared",
-        (_LIFECYCLE, '        "store": (payment.store_id, shop.store_id),\n', ""),
+        (_DECISION, '        "store": (payment.store_id, shop.store_id),\n', ""),
     ),
     Defect(
         "an older observation is applied",
@@ -144,7 +145,7 @@ class HandleWebhookEvent:""",
     Defect(
         "late money is kept",
         (
-            _LIFECYCLE,
+            _DECISION,
             "return Decision(status=order.status, reason=order.reason, refund_rest=True)",
             "return _unchanged(order)",
         ),
@@ -255,7 +256,7 @@ class HandleWebhookEvent:""",
     Defect(
         "a failed attempt ends the order",
         (
-            _LIFECYCLE,
+            _DECISION,
             "            if now >= unpaid_until(order, payment):\n",
             "            if now >= unpaid_until(order, payment) or status is PaymentStatus.FAILED:\n",
         ),
@@ -263,7 +264,7 @@ class HandleWebhookEvent:""",
     Defect(
         "an order expires while its payment is being approved",
         (
-            _LIFECYCLE,
+            _DECISION,
             "        case PaymentStatus.PAY_PENDING | PaymentStatus.UNKNOWN:\n            return _unchanged(order)\n",
             """\
         case PaymentStatus.PAY_PENDING | PaymentStatus.UNKNOWN:
@@ -276,7 +277,7 @@ class HandleWebhookEvent:""",
     Defect(
         "a cancellation that is only REQUESTED counts as done",
         (
-            _ORDER,
+            _REVISION,
             "if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:",
             "if cancellation is not None and cancellation.status is not CancellationStatus.FAILED:",
         ),
@@ -284,7 +285,7 @@ class HandleWebhookEvent:""",
     Defect(
         "whatever is not PAID is refunded, as in the article this began with",
         (
-            _LIFECYCLE,
+            _DECISION,
             """\
     status = payment.status if payment else None
     match status:
@@ -310,7 +311,7 @@ class HandleWebhookEvent:""",
     Defect(
         "a cancelled order keeps what it held",
         (
-            _ORDER,
+            _REVISION,
             "restock=self.order.status is cancelled and self._before.status is not cancelled,",
             "restock=False and cancelled is None,",
         ),
@@ -335,7 +336,7 @@ class HandleWebhookEvent:""",
     Defect(
         "two who change one order overwrite each other",
         (
-            "adapters/persistence/memory.py",
+            "adapters/persistence/memory/orders.py",
             "        if before is None or before.version != order.version:\n",
             "        if before is None:\n",
         ),

@@ -84,7 +84,7 @@ def doctor(program: Program, *, as_json: bool) -> None:
 
 @gyeolje.group()
 def orders() -> None:
-    """Check orders."""
+    """See orders."""
 
 
 @orders.command("list")
@@ -156,7 +156,7 @@ def sweep(program: Program, since: datetime | None, *, as_json: bool) -> None:
 
 @gyeolje.group()
 def orphans() -> None:
-    """Check payments that no order is for."""
+    """See payments that no order is for."""
 
 
 @orphans.command("list")

@@ -304,8 +304,8 @@ class Made:
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
         self.asked += 1
-        payment: Payment = await self._inner.get(payment_id)
-        if self.honest_after is not None and self.asked > self.honest_after:
+        payment = await self._inner.get(payment_id)
+        if payment is None or (self.honest_after is not None and self.asked > self.honest_after):
             return payment
         return replace(payment, **self._changed)
 

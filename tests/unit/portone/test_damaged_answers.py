@@ -27,7 +27,7 @@ from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
-from domain.reconciliation import place, request_refund
+from domain.reconciliation import place, reconcile, request_refund
 from domain.revision import Reconciliation
 from fake_portone.ledger import Cancelled, CancelStatus, PaymentRecord, Purchase, Status, VirtualAccount
 from fake_portone.shapes import cancellation_json, payment_json
@@ -222,7 +222,7 @@ def an_order() -> Order:
     ).order
 
 
-def reconcile(order: Order, payment: Payment | None, **more: Any) -> Reconciliation:
+def reconciled_with(order: Order, payment: Payment | None, **more: Any) -> Reconciliation:
     return reconcile(order, payment, shop=SHOP, now=NOW, refund_id=FRESH, **more)
 
 
@@ -318,7 +318,7 @@ def test_money_moves_only_on_what_a_record_says_in_so_many_words(state: str, cas
     assert isinstance(paid, Payment)
     early = replace(paid, changed_at=NOW - timedelta(hours=1), updated_at=None)
     if state.startswith("COMPLETED"):
-        order = reconcile(order, early).order
+        order = reconciled_with(order, early).order
     if state == "COMPLETED, a refund asked for":
         asked = request_refund(
             order, Money(30_000, "KRW"), refund_id=ASKED_BACK, reason="sold out", requested_by="shop", now=NOW
@@ -338,7 +338,7 @@ def test_money_moves_only_on_what_a_record_says_in_so_many_words(state: str, cas
             met.add("no answer")
             return
         assert payment is not None, "only the gateway's own word says that there is no payment"
-        reconciled = reconcile(order, payment, refunds=refunds)
+        reconciled = reconciled_with(order, payment, refunds=refunds)
         then = reconciled.order
         assert keeps_the_books(then)
         assert then.refunded >= order.refunded or order.captured is None

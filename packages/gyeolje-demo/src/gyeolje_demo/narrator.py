@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fake_portone import FakePortOne, FakePortOneSettings
 from rich.console import Console
 
 from adapters.cli.orders import print_record
 from adapters.http.buyer.page import BUILT
-from adapters.http.serving import Server, address, listen
+from adapters.http.serving import address, listen
 from bootstrap import service
 from bootstrap.container import Container
 from bootstrap.settings import Settings, read_settings
 from domain.ids import OrderId
+from fake_portone import FakePortOne, FakePortOneSettings
+from fake_portone.serve import Server
 from gyeolje_demo.samples import SAMPLE_PRODUCTS, load_samples
 
 _PATIENCE = 20.0  # seconds one step of the purchase may take
@@ -91,12 +92,11 @@ class _Place:
         container = Container(settings=self.settings)
         async with service.opened(container):
             await load_samples(container.use_cases())
-        fake = self._fake()
         await service.serve(
             Container(settings=self.settings),
             self._shop_socket,
             with_worker=True,
-            beside=[Server(fake.app(), [self._fake_socket], before_stop=fake.live.close)],
+            beside=[Server(self._fake(), self._fake_socket)],
             stopping=stopping,
         )
 
