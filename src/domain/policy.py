@@ -8,7 +8,9 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """``deposit_within`` counts from when the order was placed; None: no longer than the order itself may stay unpaid.
+    """``first_hold`` counts from when the order was placed, while the gateway knows of no payment for it: nobody opened
+    the payment window. None: as long as the order itself may stay unpaid.
+    ``deposit_within`` counts from when the order was placed; None: no longer than the order itself may stay unpaid.
 
     ``grace_most`` stands between an order's time and its going back on sale: a tenth of its time, this at the most.
     ``announced_most`` is how long a payment that a signed webhook told of may stay out of the record,
@@ -18,6 +20,7 @@ class Policy:
     Goods of one that was charged back never do.
     """
 
+    first_hold: timedelta | None = None
     deposit_within: timedelta | None = None
     grace_most: timedelta = timedelta(seconds=30)
     announced_most: timedelta = timedelta(minutes=30)
