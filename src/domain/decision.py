@@ -76,8 +76,9 @@ def mismatches(order: Order, payment: Payment, shop: Shop) -> tuple[str, ...]:
 def unpaid_until(order: Order, payment: Payment | None, policy: Policy) -> datetime:
     """The moment from which an unpaid order is given up, a moment of grace after its time.
 
-    Sooner where nobody has opened the payment window: the gateway knows of no payment, nor ever did. Later where an account waits for its deposit, where a payment is under way, or where a signed webhook told of more
-    than the record shows; each of them within a bound. What was seen counts on where the record has forgotten it.
+    Sooner where nobody has opened the payment window: the gateway knows of no payment, nor ever did. Later where an
+    account waits for its deposit, where a payment is under way, or where a signed webhook told of more than the record
+    shows; each of them within a bound. What was seen counts on where the record has forgotten it.
     """
     until = order.expires_at
     seen = payment or order.observed

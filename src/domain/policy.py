@@ -8,10 +8,10 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """``first_hold`` counts from when the order was placed, while the gateway knows of no payment for it: nobody opened
-    the payment window. None: as long as the order itself may stay unpaid.
-    ``deposit_within`` counts from when the order was placed; None: no longer than the order itself may stay unpaid.
+    """Both of the first count from when the order was placed; None: as long as the order itself may stay unpaid.
 
+    ``first_hold`` is for as long as nobody has opened the payment window, so that the gateway knows of no payment;
+    ``deposit_within`` is for an account that was issued.
     ``grace_most`` stands between an order's time and its going back on sale: a tenth of its time, this at the most.
     ``announced_most`` is how long a payment that a signed webhook told of may stay out of the record,
     ``pending_most`` how long one may be under way after the order's time, before the order is given up all the same.

@@ -34,7 +34,9 @@ async def old(empty_database_url: str) -> AsyncIterator[AsyncEngine]:
             put = "INSERT INTO products (id, name, minor, currency, available) VALUES (:id, :id, 10, 'KRW', :n)"
             await connection.execute(text(put), {"id": name, "n": available})
         for number, (name, (status, lines)) in enumerate(ORDERS.items()):
-            await _insert(connection, name, number, status, json.dumps(lines, ensure_ascii=False, separators=(",", ":")))
+            await _insert(
+                connection, name, number, status, json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
+            )
     yield engine
     await engine.dispose()
 

@@ -31,13 +31,20 @@ from application.errors import (
     WebhookRefusedError,
 )
 from application.handle_webhook_event import WebhookOutcome
-from domain.errors import OrderNotCancellableError
+from domain.errors import BeyondLimitsError, OrderNotCancellableError
 from domain.history import HistoryKind
 
 _REFS = "#/components/schemas/{name}"
 _STORE = (StoreUnavailableError, ConflictError)
 _ORDER = (OrderNotFoundError, *_STORE)
-_PLACING = (ProductNotFoundError, SoldOutError, IdempotencyKeyReusedError, OrderNotPlaceableError, *_STORE)
+_PLACING = (
+    ProductNotFoundError,
+    SoldOutError,
+    BeyondLimitsError,
+    IdempotencyKeyReusedError,
+    OrderNotPlaceableError,
+    *_STORE,
+)
 _CANCELLING = (
     *_ORDER,
     OrderNotCancellableError,
@@ -56,6 +63,7 @@ _REFUSALS: Mapping[str, tuple[Kind, ...]] = {
         ("post /api/v1/orders/{order_id}/verify", (), _ORDER),
         ("post /api/v1/orders/{order_id}/cancel", (), _CANCELLING),
         ("post /api/v1/orders/{order_id}/ticket", (), _ORDER),
+        ("get /api/v1/orders/{order_id}/return", (400,), _ORDER),
         ("get /api/v1/orders/{order_id}/events", (), (*_ORDER, TooManyStreamsError)),
         ("get /health/live", (), ()),
         ("get /health/ready", (), (StoreUnavailableError,)),

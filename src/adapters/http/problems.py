@@ -32,9 +32,12 @@ from application.errors import (
     WebhookRefusedError,
 )
 from domain.errors import (
+    BelowHeldError,
+    BeyondLimitsError,
     GyeoljeError,
     InvalidIdError,
     InvalidMoneyError,
+    InvalidProductError,
     OrderNotCancellableError,
     RefundNotPossibleError,
 )
@@ -111,6 +114,9 @@ BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
     GyeoljeError: INTERNAL,
     # domain
     InvalidMoneyError: Kind(422, "invalid-amount", "Amount not possible"),
+    InvalidProductError: Kind(422, "invalid-product", "Product not possible"),
+    BelowHeldError: Kind(409, "stock-below-held", "Stock below what is held"),
+    BeyondLimitsError: Kind(409, "beyond-limits", "Beyond the limits of an order"),
     InvalidIdError: Kind(400, "invalid-id", "Malformed id"),
     OrderNotCancellableError: Kind(409, "order-not-cancellable", "Order cannot be cancelled"),
     RefundNotPossibleError: Kind(409, "refund-not-possible", "Refund not possible"),

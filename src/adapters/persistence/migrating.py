@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 
 def is_sqlite() -> bool:
+    """Whether it is SQLite that is migrated; else it is PostgreSQL."""
     return bool(op.get_bind().dialect.name == "sqlite")
 
 

@@ -227,7 +227,7 @@ def _line_values(line: OrderLine) -> list[str | int]:
     return [*values, line.held, int(line.tax_free)] if line.held or line.tax_free else values
 
 
-def _line(  # noqa: PLR0913 - a row
+def _line(  # noqa: PLR0917 - as they stand in a row
     product_id: str, name: str, quantity: int, minor: int, currency: str, held: int = 0, tax_free: int = 0
 ) -> OrderLine:
     """A line as it is kept."""

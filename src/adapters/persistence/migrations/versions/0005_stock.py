@@ -57,8 +57,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Say what is available."""
     _rewrite(lambda line: line[:_LINE], "TRUE")
-    op.execute("UPDATE products SET capacity = CASE WHEN capacity > held THEN capacity - held ELSE 0 END "
-        "WHERE capacity IS NOT NULL")
+    op.execute(
+        "UPDATE products SET capacity = CASE WHEN capacity > held THEN capacity - held ELSE 0 END "
+        "WHERE capacity IS NOT NULL"
+    )
     change_check("products", (_RULE, _BOTH), (_RULE, _ONE))
     for column in ("tax_free", "held"):
         op.execute(f"ALTER TABLE products DROP COLUMN {column}")
