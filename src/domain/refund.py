@@ -62,8 +62,8 @@ class Refund:
     """One intent to give money back, carried out at most once.
 
     ``requested_by`` is ``gyeolje`` for money we must not keep, else whoever asked. ``failure`` says why it FAILED or
-    was REFUSED, ``needs`` what would help; of a REQUESTED one it is what has to be handed over with it. ``sent`` is what was asked of the gateway last, ``cancellation_id`` the
-    name that the gateway then gave to it.
+    was REFUSED, ``needs`` what would help; of a REQUESTED one it is what has to be handed over with it. ``sent`` is
+    what was asked of the gateway last, ``cancellation_id`` the name that the gateway then gave to it.
     """
 
     id: RefundId
