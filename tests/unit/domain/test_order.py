@@ -83,7 +83,7 @@ class Life:
 
     order: Order
     now: datetime = T0
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     entries: list[HistoryEntry] = field(default_factory=list)
     refunds: dict[str, Refund] = field(default_factory=dict)
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -758,7 +758,7 @@ def test_more_than_is_left_or_nothing_cannot_be_asked_back(amount: int) -> None:
 
 
 def test_money_cannot_be_asked_back_in_another_currency() -> None:
-    with pytest.raises(RefundNotPossibleError, match="^1 USD was asked back and 1000 KRW can be refunded$"):
+    with pytest.raises(RefundNotPossibleError, match=r"^1 USD was asked back and 1000 KRW can be refunded$"):
         request_refund(
             completed().order, Money(1, "USD"), refund_id=RefundId("r9"), reason="", requested_by="merchant", now=T0
         )
@@ -768,13 +768,13 @@ def test_an_order_that_is_not_decided_yet_cannot_be_refunded_by_the_merchant() -
     life = placed()
     life.order = replace(life.order, captured=krw(1000))
     assert life.order.refundable == krw(1000)
-    with pytest.raises(RefundNotPossibleError, match="^the order is PENDING; only one that was paid can be refunded$"):
+    with pytest.raises(RefundNotPossibleError, match=r"^the order is PENDING; only one that was paid can be refunded$"):
         life.asks_back(1)
 
 
 @pytest.mark.parametrize("life", [expired(), late_money()])
 def test_of_a_cancelled_order_only_what_is_neither_back_nor_on_its_way_can_be_asked_back(life: Life) -> None:
-    with pytest.raises(RefundNotPossibleError, match="^1 KRW was asked back and 0 KRW can be refunded$"):
+    with pytest.raises(RefundNotPossibleError, match=r"^1 KRW was asked back and 0 KRW can be refunded$"):
         life.asks_back(1)
     life.order = replace(life.order, captured=krw(1000), owed=krw(0))  # after a refund that was refused for good
     life.asks_back(1000)
@@ -1372,7 +1372,9 @@ def test_a_refund_refused_for_good_ends_frees_its_sum_and_says_what_is_needed(ne
     life.hears(payment(PAID), on_schedule=True)
     assert (life.asks(), life.check_at()) == ("refund_refused", None)
     life.asks_back(300)
-    assert life.standing() == ("COMPLETED", None, 0, 300)
+    assert (life.standing(), life.asks()) == (("COMPLETED", None, 0, 300), None)
+    answered = {"kind": "refund_refused", "by": "merchant", "note": "asked back anew"}
+    assert dict(life.entries[-1].data) == answered
 
 
 def test_money_we_must_not_keep_is_not_asked_back_again_and_again_where_it_was_refused() -> None:
