@@ -135,7 +135,7 @@ class Refund:
             c.amount == before.amount
             and c.may_move_money
             and not _QUOTE.search(c.reason)
-            and (more_went_back if c.requested_at is None else c.requested_at >= since)
+            and (more_went_back or c.is_under_way if c.requested_at is None else c.requested_at >= since)
             for c in payment.cancellations
         )
 
