@@ -187,6 +187,7 @@ def _problems(settings: Settings) -> list[str]:
     return [
         *_problems_with_the_gateway(settings),
         *_problems_with_secrets(settings),
+        *_problems_with_times(settings),
         *_problems_with_limits(settings),
         *_problems_with_addresses(settings),
     ]
@@ -225,12 +226,21 @@ def _problems_with_secrets(settings: Settings) -> list[str]:
     return problems
 
 
-def _problems_with_limits(settings: Settings) -> list[str]:
+def _problems_with_times(settings: Settings) -> list[str]:
     problems = []
     if settings.order_ttl < 1:
         problems.append("GYEOLJE_ORDER_TTL must be at least 1 second")
     if settings.first_hold < 0:
         problems.append("GYEOLJE_FIRST_HOLD must be a number of seconds, or 0 for as long as the order may stay unpaid")
+    if settings.deposit_ttl and settings.deposit_ttl < settings.order_ttl:
+        problems.append("GYEOLJE_DEPOSIT_TTL must be at least GYEOLJE_ORDER_TTL, or 0 for no longer than that")
+    if settings.sweep_every < 0:
+        problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
+    return problems
+
+
+def _problems_with_limits(settings: Settings) -> list[str]:
+    problems = []
     if not 1 <= settings.product_units_most <= _UNITS_MOST:
         problems.append(f"GYEOLJE_PRODUCT_UNITS_MOST must be from 1 to {_UNITS_MOST}")
     if not 1 <= settings.order_units_most <= _UNITS_MOST * _LINES_MOST:
@@ -261,10 +271,6 @@ def _amounts(said: str) -> tuple[tuple[Money, Money], ...]:
 
 def _problems_with_addresses(settings: Settings) -> list[str]:
     problems = []
-    if settings.deposit_ttl and settings.deposit_ttl < settings.order_ttl:
-        problems.append("GYEOLJE_DEPOSIT_TTL must be at least GYEOLJE_ORDER_TTL, or 0 for no longer than that")
-    if settings.sweep_every < 0:
-        problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
     if not settings.webhook_path.startswith("/") or "{" in settings.webhook_path:
         problems.append("GYEOLJE_WEBHOOK_PATH must be a plain path that begins with /")
     if settings.hints:
