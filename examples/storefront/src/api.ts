@@ -1,4 +1,4 @@
-/** The service's API, typed by hand from what it sends (src/adapters/http/wire.py). */
+/** The service's API, typed by hand from what it sends (src/adapters/http/buyer/wire.py). */
 
 import type { Currency } from "@portone/browser-sdk/v2";
 
