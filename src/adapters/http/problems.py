@@ -26,6 +26,7 @@ from application.errors import (
     OrderNotFoundError,
     OrderNotPlaceableError,
     ProductNotFoundError,
+    RefundNotFoundError,
     SoldOutError,
     StoreUnavailableError,
     TooManyStreamsError,
@@ -38,6 +39,7 @@ from domain.errors import (
     InvalidIdError,
     InvalidMoneyError,
     InvalidProductError,
+    NothingToAnswerError,
     OrderNotCancellableError,
     RefundNotPossibleError,
 )
@@ -120,8 +122,10 @@ BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
     InvalidIdError: Kind(400, "invalid-id", "Malformed id"),
     OrderNotCancellableError: Kind(409, "order-not-cancellable", "Order cannot be cancelled"),
     RefundNotPossibleError: Kind(409, "refund-not-possible", "Refund not possible"),
+    NothingToAnswerError: Kind(409, "nothing-to-answer", "Nothing to answer"),
     # application
     OrderNotFoundError: Kind(404, "order-not-found", "Order not found", _NO_ORDER),
+    RefundNotFoundError: Kind(404, "refund-not-found", "Refund not found"),
     ProductNotFoundError: Kind(404, "product-not-found", "Product not found"),
     SoldOutError: Kind(409, "sold-out", "Sold out"),
     OrderNotPlaceableError: Kind(422, "order-not-placeable", "Order cannot be placed"),

@@ -93,12 +93,12 @@ class OrderRoutes:
         ticket = await self._use_cases.issue_ticket(_known(order_id), token_of(request.scope["headers"]))
         return TicketOut(ticket, expires_in=int(TICKET_LIFE.total_seconds()))
 
-    async def back(self, order_id: FromPath[str], ticket: FromQuery[str]) -> ReturnOut:
+    async def back(self, order_id: FromPath[str], ticket: FromQuery[str | None] = None) -> ReturnOut:
         """Whether the order is paid, for whoever came back from the payment window with the `redirectUrl`'s ticket.
 
         In any browser: it tells nothing else.
         """
-        return return_out(await self._use_cases.read_return(_known(order_id), ticket))
+        return return_out(await self._use_cases.read_return(_known(order_id), ticket or ""))
 
     async def events(
         self, request: AnyRequest, order_id: FromPath[str], ticket: FromQuery[str | None] = None
