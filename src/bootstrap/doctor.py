@@ -25,7 +25,7 @@ async def examine() -> list[Finding]:
         settings = read_settings()
     except SettingsError as error:
         return [Finding(what="settings", ok=False, says=problem) for problem in error.problems]
-    return [_settings(settings), _limits(settings), await _database(settings), *await _gateway(settings)]
+    return [_settings(settings), limits_in_force(settings), await _database(settings), *await _gateway(settings)]
 
 
 def _settings(settings: Settings) -> Finding:
@@ -37,7 +37,8 @@ def _settings(settings: Settings) -> Finding:
     return Finding(what="settings", ok=True, says=says)
 
 
-def _limits(settings: Settings) -> Finding:
+def limits_in_force(settings: Settings) -> Finding:
+    """How much one order may be, and for how long it holds what it takes."""
     limits = settings.limits
     amounts = [f"{least.minor:,} to {most.minor:,} {most.currency}" for least, most in limits.amounts]
     held = min(settings.first_hold, settings.order_ttl) or settings.order_ttl

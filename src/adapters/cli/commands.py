@@ -182,7 +182,7 @@ def products() -> None:
 @click.option("--below-held", is_flag=True, help="Let --stock be less than what is sold and held.")
 @click.option("--tax-free/--taxed", default=None, help="Without value added tax, or with it.  [default: as it is]")
 @click.pass_obj
-def put_product(program: Program, product_id: str, **said: Any) -> None:
+def put_product(program: Program, /, product_id: str, **said: Any) -> None:
     """Add a product, or change it. What is sold and held of it stays so."""
     from adapters.cli.products import put_product as put
 

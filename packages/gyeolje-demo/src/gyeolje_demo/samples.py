@@ -12,7 +12,7 @@ SAMPLE_PRODUCTS = (
     PutProductCommand(id=ProductId("vip-1-2"), name="VIP 1열 2번", price=Money(355_000, "KRW"), capacity=1),
     PutProductCommand(id=ProductId("r-7-12"), name="R석 7열 12번", price=Money(154_000, "KRW"), capacity=1),
     PutProductCommand(id=ProductId("standing"), name="스탠딩", price=Money(132_000, "KRW"), capacity=500),
-    PutProductCommand(id=ProductId("programme"), name="프로그램 북", price=Money(20_000, "KRW"), tax_free=True),
+    PutProductCommand(id=ProductId("programme"), name="프로그램 북", price=Money(20_000, "KRW")),
 )
 
 
