@@ -14,6 +14,7 @@ from application.errors import (
 from application.place_order import PlaceOrderCommand
 from application.ports import Customer
 from application.put_product import PutProductCommand
+from application.refund_order import RefundOrderCommand
 from domain.errors import BeyondLimitsError
 from domain.ids import ProductId
 from domain.lifecycle import CancelReason, OrderStatus
@@ -89,6 +90,30 @@ async def test_untaxed_parts_reach_the_window_and_the_gateway(world: Any) -> Non
     world.pay(placed)
     await world.webhook(placed)
     assert (await world.show_order(placed.order.id)).order.status is OrderStatus.COMPLETED
+
+
+@pytest.mark.parametrize("amount", [1, 354_999, 355_001, 394_999, 395_000])
+async def test_what_goes_back_of_an_order_with_untaxed_parts_is_divided_so_that_the_gateway_does_it(
+    world: Any, amount: int
+) -> None:
+    book = PutProductCommand(id=ProductId("book"), name="책", price=Money(20_000, "KRW"), tax_free=True)
+    await world.put_product(book)
+    placed = await world.place(("seat", 1), ("book", 2))
+    world.pay(placed)
+    await world.webhook(placed)
+    for number, sum_ in enumerate((amount, 395_000 - amount)):
+        if sum_:
+            command = RefundOrderCommand(
+                order_id=placed.order.id,
+                amount=Money(sum_, "KRW"),
+                reason="asked",
+                requested_by="a test",
+                idempotency_key=f"refund-{number}",
+            )
+            await world.refund_order(command)
+            await world.rest(placed)
+    record = world.fake.ledger.find(placed.order.payment_id)
+    assert (record.cancelled, record.cancelled_tax_free) == (395_000, 40_000)
 
 
 @pytest.mark.parametrize("tax_free", [0, 39_999, 40_001])
