@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -42,9 +42,15 @@ def decide(
     if payment is not None and order.contradicts(payment):
         why = f"the gateway says it took {payment.total}, and said {order.captured} before"
         return _unchanged(order, AttentionKind.CONTRADICTION, why)
+    decision = _decide(order, payment, shop, now, policy=policy, give_up=give_up)
     if payment is not None and came_back(payment, order):
-        why = f"the gateway says that {payment.went_back} went back, and said {order.refunded} before"
-        return _unchanged(order, AttentionKind.MONEY_CAME_BACK, why)
+        return replace(decision, concern=_came_back(order, payment))
+    return decision
+
+
+def _decide(
+    order: Order, payment: Payment | None, shop: Shop, now: datetime, *, policy: Policy, give_up: bool
+) -> Decision:
     match order.status:
         case OrderStatus.PENDING:
             return _decide_pending(order, payment, shop, now, policy=policy, give_up=give_up)
@@ -135,6 +141,10 @@ def _decide_pending(
 
 
 def _decide_unpaid(order: Order, payment: Payment | None, now: datetime, policy: Policy, *, give_up: bool) -> Decision:
+    if order.captured is not None:
+        says = payment.said if payment else "that it knows no such payment"
+        why = f"the gateway took {order.captured}, and now says {says}"
+        return _unchanged(order, AttentionKind.CONTRADICTION, why)
     if give_up and not _may_be_moving(order, payment):
         return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.ABANDONED)
     if now >= unpaid_until(order, payment, policy):
@@ -158,7 +168,7 @@ def _decide_paid(order: Order, payment: Payment, shop: Shop) -> Decision:
     if differs := mismatches(order, payment, shop):
         return _decide_mismatch(order, payment, differs)
     if not payment.went_back:
-        return Decision(status=OrderStatus.COMPLETED, concern=_dispute(payment))
+        return Decision(status=OrderStatus.COMPLETED, concern=_dispute(order, payment))
     why = f"{payment.went_back} went back before the order was completed: see to it before goods go out"
     concern = Concern(kind=AttentionKind.PART_GONE_FIRST, why=why)
     return Decision(status=OrderStatus.COMPLETED, concern=concern)
@@ -231,19 +241,26 @@ def _decide_still_paid(order: Order, payment: Payment, shop: Shop) -> Decision:
         return Decision(status=order.status, concern=concern, differs=differs)
     if payment.is_charged_back and payment.went_back > order.refunded:
         return _unchanged(order, AttentionKind.CHARGED_BACK, "the card network took a part of the money back")
-    return Decision(status=order.status, concern=_dispute(payment))
+    return Decision(status=order.status, concern=_dispute(order, payment))
 
 
-def _dispute(payment: Payment) -> Concern | None:
+def _dispute(order: Order, payment: Payment) -> Concern | None:
     why = "the buyer denies the payment: answer at the payment provider"
-    return Concern(kind=AttentionKind.DISPUTED, why=why) if payment.disputed else None
+    silent = payment.disputed is None and order.observed is not None
+    disputed = order.observed.disputed if silent and order.observed is not None else payment.disputed
+    return Concern(kind=AttentionKind.DISPUTED, why=why) if disputed else None
 
 
 def _decide_cancelled(order: Order, payment: Payment | None) -> Decision:
     status = payment.status if payment else None
     match status:
         case PaymentStatus.PAID | PaymentStatus.PARTIAL_CANCELLED:
-            return Decision(status=order.status, reason=order.reason, refund_rest=True)
+            assert payment is not None  # noqa: S101 - narrowing: a status came from it
+            if not order.refunded or payment.went_back >= order.refunded:
+                return Decision(status=order.status, reason=order.reason, refund_rest=True)
+            asks = order.refundable and (order.observed is None or not order.observed.is_of(payment))
+            concern = _came_back(order, payment) if asks else None
+            return Decision(status=order.status, reason=order.reason, concern=concern)
         case (
             None
             | PaymentStatus.READY
@@ -256,6 +273,12 @@ def _decide_cancelled(order: Order, payment: Payment | None) -> Decision:
             return _unchanged(order)
         case _:
             assert_never(status)
+
+
+def _came_back(order: Order, payment: Payment) -> Concern:
+    """Nothing is given back by itself on top of what came back: how much is left to give is not clear any more."""
+    why = f"the gateway says that {payment.went_back} went back, and said {order.refunded} before"
+    return Concern(kind=AttentionKind.MONEY_CAME_BACK, why=why)
 
 
 def _unchanged(order: Order, kind: AttentionKind | None = None, why: str = "") -> Decision:

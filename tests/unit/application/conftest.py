@@ -56,6 +56,7 @@ class World:
         store: MemoryStore | None = None,
         *,
         budget: float = UNHURRIED,
+        policy: Policy | None = None,
         slow_patience: float = UNHURRIED,
         limits: Limits | None = None,
         policy: Policy | None = None,
