@@ -841,8 +841,8 @@ async def test_products_come_back_as_they_were_by_name(store: Store) -> None:
     await stock(store, *kept)
 
     assert await kept_products(store) == [kept[2], kept[1], kept[3], kept[0]]
-    for one in kept:
-        assert await ask(store, lambda unit, one=one: unit.catalog.by_id(one.id)) == one
+    async with store.reading() as unit:
+        assert [await unit.catalog.by_id(one.id) for one in kept] == kept
 
 
 @pytest.mark.parametrize("name", ["unknown", "a\x00b", "\ud800"])

@@ -263,7 +263,10 @@ def test_a_cancellation_says_how_much_of_it_is_untaxed_and_no_more_than_is_left_
     account.ledger.open("p", MIXED)
     account.ledger.pay("p")
     for asked, kind in (
-        (Cancel(reason="", amount=30_000, tax_free=20_001), "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT"),
+        (
+            Cancel(reason="", amount=30_000, tax_free=20_001),
+            "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT",
+        ),
         (Cancel(reason="", amount=60_000), "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT"),
         (Cancel(reason=""), "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT"),
         (Cancel(reason="", amount=100, tax_free=101), "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT"),

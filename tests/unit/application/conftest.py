@@ -59,7 +59,6 @@ class World:
         policy: Policy | None = None,
         slow_patience: float = UNHURRIED,
         limits: Limits | None = None,
-        policy: Policy | None = None,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)

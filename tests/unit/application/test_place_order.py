@@ -117,9 +117,7 @@ async def test_what_goes_back_of_an_order_with_untaxed_parts_is_divided_so_that_
 
 
 @pytest.mark.parametrize("tax_free", [0, 39_999, 40_001])
-async def test_who_declares_another_untaxed_part_than_the_orders_gets_all_of_it_back(
-    world: Any, tax_free: int
-) -> None:
+async def test_who_declares_another_untaxed_part_than_the_orders_gets_all_of_it_back(world: Any, tax_free: int) -> None:
     book = PutProductCommand(id=ProductId("book"), name="책", price=Money(20_000, "KRW"), tax_free=True)
     await world.put_product(book)
     placed = await world.place(("seat", 1), ("book", 2))
@@ -157,7 +155,7 @@ async def test_no_order_is_placed_that_the_payment_provider_would_not_take(
     if fits:
         assert (await world.place(("programme", quantity))).order.status is OrderStatus.PENDING
         return
-    with pytest.raises(BeyondLimitsError, match="an order of 2,020,000 KRW .* 100 to 2,000,000 KRW"):
+    with pytest.raises(BeyondLimitsError, match=r"an order of 2,020,000 KRW .* 100 to 2,000,000 KRW"):
         await world.place(("programme", quantity))
 
 

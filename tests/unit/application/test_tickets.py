@@ -16,7 +16,7 @@ def ticket_of(placed: Any) -> str:
     query = parse_qs(urlsplit(placed.checkout.redirect_url).query)
     assert query["order"] == [placed.order.id]
     [ticket] = query["ticket"]
-    return ticket
+    return str(ticket)
 
 
 async def test_whoever_comes_back_elsewhere_learns_whether_it_is_paid(world: Any) -> None:

@@ -140,7 +140,11 @@ def test_an_order_is_limited_as_kakaopay_limits_a_payment_unless_the_shop_says_o
     usual = read_settings(REAL).limits
     assert usual.amounts == ((Money(100, "KRW"), Money(2_000_000, "KRW")),)
     assert (usual.product_units, usual.order_units) == (10, 20)
-    said = {"GYEOLJE_LIMITS": "KRW=1-5, USD=100-200", "GYEOLJE_ORDER_UNITS_MOST": "7", "GYEOLJE_PRODUCT_UNITS_MOST": "3"}
+    said = {
+        "GYEOLJE_LIMITS": "KRW=1-5, USD=100-200",
+        "GYEOLJE_ORDER_UNITS_MOST": "7",
+        "GYEOLJE_PRODUCT_UNITS_MOST": "3",
+    }
     limits = read_settings(REAL | said).limits
     assert limits.amounts == ((Money(1, "KRW"), Money(5, "KRW")), (Money(100, "USD"), Money(200, "USD")))
     assert (limits.product_units, limits.order_units) == (3, 7)

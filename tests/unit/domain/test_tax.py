@@ -52,10 +52,16 @@ def paid(order: Order, tax_free: Money | None) -> Payment:
 
 
 def test_the_untaxed_part_is_the_sum_of_the_lines_without_tax() -> None:
-    assert [ordered(*lines).tax_free for lines in ((SEAT,), (BOOK,), (SEAT, BOOK))] == [won(0), won(40_000), won(40_000)]
+    assert [ordered(*lines).tax_free for lines in ((SEAT,), (BOOK,), (SEAT, BOOK))] == [
+        won(0),
+        won(40_000),
+        won(40_000),
+    ]
 
 
-@pytest.mark.parametrize(("declared", "differs"), [(40_000, ()), (0, ("tax",)), (39_999, ("tax",)), (172_000, ("tax",))])
+@pytest.mark.parametrize(
+    ("declared", "differs"), [(40_000, ()), (0, ("tax",)), (39_999, ("tax",)), (172_000, ("tax",))]
+)
 def test_a_payment_that_declares_another_untaxed_part_is_another_payment(
     declared: int, differs: tuple[str, ...]
 ) -> None:

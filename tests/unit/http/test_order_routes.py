@@ -128,7 +128,7 @@ async def test_a_last_attempt_that_failed_is_told_and_forgotten_once_another_is_
     paid = payments[payment_id]
     for second, (status, told) in enumerate((("FAILED", "failed"), ("READY", None), ("FAILED", "failed"))):
         at = paid.changed_at + timedelta(seconds=second) if paid.changed_at else None
-        said = {"said": status, "attempt": f"attempt-{second}", "changed_at": at, "updated_at": at}
+        said: dict[str, Any] = {"said": status, "attempt": f"attempt-{second}", "changed_at": at, "updated_at": at}
         payments[payment_id] = replace(paid, status=PaymentStatus(status), **said)
         await shopfront.use_cases.handle_webhook_event(
             WebhookEvent(
@@ -161,7 +161,9 @@ async def test_the_ticket_of_the_way_back_tells_whether_it_is_paid_and_nothing_e
         for wrong in ({}, {"ticket": ""}, {"ticket": ticket[:-1]}, {"ticket": placed["token"]}):
             refused = await shopfront.http.get(at, params=wrong, headers=tools.bearer(placed))
             assert (refused.status_code, refused.json()["type"]) == (404, "/problems/order-not-found")
-        assert (await shopfront.http.get(at.replace("/return", "/events"), params={"ticket": ticket})).status_code == 404
+        assert (
+            await shopfront.http.get(at.replace("/return", "/events"), params={"ticket": ticket})
+        ).status_code == 404
 
 
 async def test_the_same_idempotency_key_places_one_order(shopfront: Shopfront) -> None:

@@ -225,7 +225,7 @@ def _attention(row: Row[Any]) -> Attention | None:
 
 def _line_values(line: OrderLine) -> list[str | int]:
     """A line to keep. One that holds nothing and is taxed is kept as all of them were once: it stays the same."""
-    values = [line.product_id, line.name, line.quantity, line.price.minor, line.price.currency]
+    values: list[str | int] = [line.product_id, line.name, line.quantity, line.price.minor, line.price.currency]
     return [*values, line.held, int(line.tax_free)] if line.held or line.tax_free else values
 
 
