@@ -14,10 +14,11 @@ import pytest
 
 from application.errors import GatewayUnavailableError, IdempotencyKeyReusedError, OrderNotFoundError
 from application.handle_webhook_event import WebhookOutcome
+from application.put_product import PutProductCommand
 from application.refund_order import RefundOrderCommand
 from domain.attention import AttentionKind
 from domain.errors import OrderNotCancellableError, RefundNotPossibleError
-from domain.ids import OrderId
+from domain.ids import OrderId, ProductId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.policy import Policy
@@ -684,11 +685,20 @@ async def test_a_refund_that_became_impossible_between_two_others_holds_up_neith
 
 async def test_products_go_back_in_the_order_in_which_every_unit_takes_them(overheard_world: Any) -> None:
     world = overheard_world
+    book = PutProductCommand(id=ProductId("programme"), name="프로그램 북", price=Money(20_000, "KRW"), capacity=9)
+    await world.put_product(book)
     placed = await world.place(("seat", 1), ("programme", 2))
     await world.cancel_order(placed.order.id, placed.token)
     taken = [asked for name, asked in world.store.heard if name == "hold"]
     returned = [asked for name, asked in world.store.heard if name == "release"]
     assert taken == returned == [("programme", 2), ("seat", 1)], "or two units could wait for each other"
+
+
+async def test_what_had_no_limit_took_nothing_and_nothing_goes_back(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place(("seat", 1), ("programme", 2))
+    await world.cancel_order(placed.order.id, placed.token)
+    assert [asked for name, asked in world.store.heard if name == "release"] == [("seat", 1)]
 
 
 async def test_two_refunds_at_once_never_give_back_more_than_was_paid(world: Any) -> None:
