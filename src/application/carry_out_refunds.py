@@ -41,6 +41,8 @@ class CarryOutRefunds:
         """
         refused: GatewayRefusedError | None = None
         for refund in await self._requested(order):
+            if refund.needs is Need.ACCOUNT and account is None:
+                continue  # whoever asked for it has the account, and it is kept nowhere
             if refund.found_in(payment) is not None or not payment.has_left(refund.amount):
                 continue  # the record shows it, or is an old one, or a later check will find it impossible
             try:

@@ -166,6 +166,7 @@ def _problems(settings: Settings) -> list[str]:
     return [
         *_problems_with_the_gateway(settings),
         *_problems_with_secrets(settings),
+        *_problems_with_times(settings),
         *_problems_with_addresses(settings),
     ]
 
@@ -203,7 +204,7 @@ def _problems_with_secrets(settings: Settings) -> list[str]:
     return problems
 
 
-def _problems_with_addresses(settings: Settings) -> list[str]:
+def _problems_with_times(settings: Settings) -> list[str]:
     problems = []
     if settings.order_ttl < 1:
         problems.append("GYEOLJE_ORDER_TTL must be at least 1 second")
@@ -211,6 +212,11 @@ def _problems_with_addresses(settings: Settings) -> list[str]:
         problems.append("GYEOLJE_DEPOSIT_TTL must be at least GYEOLJE_ORDER_TTL, or 0 for no longer than that")
     if settings.sweep_every < 0:
         problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
+    return problems
+
+
+def _problems_with_addresses(settings: Settings) -> list[str]:
+    problems = []
     if not settings.webhook_path.startswith("/") or "{" in settings.webhook_path:
         problems.append("GYEOLJE_WEBHOOK_PATH must be a plain path that begins with /")
     if settings.hints:

@@ -63,6 +63,11 @@ class Cancellation:
         """Whether it has given money back, or may yet."""
         return self.status is not CancellationStatus.FAILED
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has come to no end that we know of."""
+        return self.status in (CancellationStatus.REQUESTED, CancellationStatus.UNKNOWN)
+
 
 _CHANNEL_TYPES = ("LIVE", "TEST")  # PortOne's OpenAPI document 1.16.0, ``SelectedChannelType``
 

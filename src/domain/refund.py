@@ -62,8 +62,8 @@ class Refund:
     """One intent to give money back, carried out at most once.
 
     ``requested_by`` is ``gyeolje`` for money we must not keep, else whoever asked. ``failure`` says why it FAILED or
-    was REFUSED, ``needs`` what would help. ``sent`` is what was asked of the gateway last, ``cancellation_id`` the
-    name that the gateway then gave to it.
+    was REFUSED, ``needs`` what would help; of a REQUESTED one it is what has to be handed over with it. ``sent`` is
+    what was asked of the gateway last, ``cancellation_id`` the name that the gateway then gave to it.
     """
 
     id: RefundId
@@ -135,7 +135,7 @@ class Refund:
             c.amount == before.amount
             and c.may_move_money
             and not _QUOTE.search(c.reason)
-            and (more_went_back if c.requested_at is None else c.requested_at >= since)
+            and (more_went_back or c.is_under_way if c.requested_at is None else c.requested_at >= since)
             for c in payment.cancellations
         )
 

@@ -67,14 +67,7 @@ class Revision:
     def observe(self, payment: Payment) -> None:
         """Take over what the gateway holds; write it down if it is news."""
         before = self.order
-        observed = Observed(
-            said=payment.said,
-            attempt=payment.attempt,
-            changed_at=payment.changed_at,
-            updated_at=payment.updated_at,
-            deposit_due=payment.deposit_due,
-            disputed=_is_disputed(payment, before.observed),
-        )
+        observed = _observed(payment, before)
         self.order = replace(before, observed=observed)
         if payment.captured is not None and not before.contradicts(payment):
             went_back = payment.went_back
@@ -146,7 +139,9 @@ class Revision:
         if self.order.refundable and not _is_refused(self.order):
             self.ask_back(self.order.refundable, refund_id, f"order {self.order.reason}", "gyeolje")
 
-    def ask_back(self, amount: Money, refund_id: RefundId, reason: str, requested_by: str) -> None:
+    def ask_back(
+        self, amount: Money, refund_id: RefundId, reason: str, requested_by: str, needs: Need | None = None
+    ) -> None:
         """Owe ``amount`` back, by a refund of its own."""
         refund = Refund(
             id=refund_id,
@@ -155,6 +150,7 @@ class Revision:
             reason=reason,
             requested_by=requested_by,
             requested_at=self._now,
+            needs=needs,
         )
         self._refunds.append(refund)
         self._asked = True
@@ -279,9 +275,19 @@ _HELP = {
 }
 
 
-def _is_disputed(payment: Payment, seen: Observed | None) -> bool:
-    """Whether the buyer denies the payment; a record that shows no money says nothing of that."""
-    return payment.disputed if payment.captured is not None else seen is not None and seen.disputed
+def _observed(payment: Payment, order: Order) -> Observed:
+    """What is kept of a record. One that denies what was captured says neither when that was, nor of disputes."""
+    seen = order.observed
+    denies = seen is not None and order.captured is not None and payment.captured != order.captured
+    knows = seen if seen is not None and denies else payment
+    return Observed(
+        said=payment.said,
+        attempt=payment.attempt,
+        changed_at=knows.changed_at,
+        updated_at=knows.updated_at,
+        deposit_due=payment.deposit_due,
+        disputed=knows.disputed,
+    )
 
 
 def _too_little(refund: Refund, payment: Payment) -> str:
