@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from application.errors import GatewayRefusedError, OrderNotFoundError, Refusal
-from application.ports import CancelPayment, Clock, PaymentGateway, RefundAccount, Store
+from application.ports import CancelPayment, Clock, PaymentGateway, RefundAccount, Store, UnitOfWork
 from application.reconcile_order import ReconcileOrder
 from application.transact import keep, retrying
 from domain.ids import OrderId
@@ -41,6 +41,8 @@ class CarryOutRefunds:
         """
         refused: GatewayRefusedError | None = None
         for refund in await self._requested(order):
+            if refund.needs is Need.ACCOUNT and account is None:
+                continue  # whoever asked for it has the account, and it is kept nowhere
             if refund.found_in(payment) is not None or not payment.has_left(refund.amount):
                 continue  # the record shows it, or is an old one, or a later check will find it impossible
             try:
@@ -51,7 +53,7 @@ class CarryOutRefunds:
             if read is None:
                 return
             payment = read
-            reconciled = await self._reconcile(order, payment, on_schedule=True)
+            reconciled = await self._reconcile(await self._current(order), payment, on_schedule=True)
             if reconciled.is_stale:
                 return
             order = reconciled.order
@@ -63,15 +65,20 @@ class CarryOutRefunds:
     ) -> Payment | None:
         """The gateway's record after one refund was asked for; None where it cannot be gone on."""
         try:
-            sent = await self._write_down(order, refund, payment)
-            if sent is None:
-                return payment
-            done = await self._gateway.cancel(_request(order, sent, payment, account))
+            return await self._ask(order, refund, payment, account)
         except GatewayRefusedError as refused:
             if refused.kind is Refusal.MOVED:
                 return await self._ask_anew(order, refund, account)
             await self._refused(order, refund, payment, refused)
             return await self._gateway.get(order.payment_id)
+
+    async def _ask(
+        self, order: Order, refund: Refund, payment: Payment, account: RefundAccount | None, *, moved: bool = False
+    ) -> Payment | None:
+        sent = await self._write_down(order, refund, payment, moved=moved)
+        if sent is None:
+            return payment
+        done = await self._gateway.cancel(_request(order, sent, payment, account))
         await self._note(order.id, lambda current, kept: _answered(current, kept, done.id), refund)
         read = await self._gateway.get(order.payment_id)
         if read is not None and done.status is CancellationStatus.FAILED:
@@ -83,12 +90,7 @@ class CarryOutRefunds:
         read = await self._gateway.get(order.payment_id)
         if read is None or refund.found_in(read) is not None or not read.has_left(refund.amount):
             return read
-        sent = await self._write_down(order, refund, read, moved=True)
-        if sent is None:
-            return read
-        done = await self._gateway.cancel(_request(order, sent, read, account))
-        await self._note(order.id, lambda current, kept: _answered(current, kept, done.id), refund)
-        return await self._gateway.get(order.payment_id)
+        return await self._ask(order, refund, read, account, moved=True)
 
     async def _refused(self, order: Order, refund: Refund, payment: Payment, refused: GatewayRefusedError) -> None:
         """End a refund that can never be done as it is. Raises the refusal where another time it may work."""
@@ -100,9 +102,7 @@ class CarryOutRefunds:
         why, now = refused.code, self._clock()
         await self._note(order.id, lambda current, kept: refuse_refund(current, kept, why, needs, now), refund)
 
-    async def _write_down(
-        self, order: Order, refund: Refund, payment: Payment, *, moved: bool = False
-    ) -> Refund | None:
+    async def _write_down(self, order: Order, refund: Refund, payment: Payment, *, moved: bool) -> Refund | None:
         """Commit what will be asked; None where nobody can tell whether it was done already, and a person is asked."""
         sent: Refund | None = None
 
@@ -124,9 +124,7 @@ class CarryOutRefunds:
 
         async def once() -> None:
             async with self._store.writing() as unit:
-                order = await unit.orders.by_id(order_id)
-                if order is None:
-                    raise OrderNotFoundError(f"there is no order {order_id}")
+                order = await _order(unit, order_id)
                 kept = next(kept for kept in await unit.refunds.of_order(order_id) if kept.id == refund.id)
                 if kept.status is RefundStatus.REQUESTED:
                     await keep(unit, order, decide(order, kept))
@@ -134,10 +132,22 @@ class CarryOutRefunds:
 
         await retrying(once)
 
+    async def _current(self, order: Order) -> Order:
+        """The order as it is stored by now: each refund that is written down gives it another version."""
+        async with self._store.reading() as unit:
+            return await _order(unit, order.id)
+
     async def _requested(self, order: Order) -> list[Refund]:
         async with self._store.reading() as unit:
             refunds = await unit.refunds.of_order(order.id)
         return [refund for refund in refunds if refund.status is RefundStatus.REQUESTED]
+
+
+async def _order(unit: UnitOfWork, order_id: OrderId) -> Order:
+    order = await unit.orders.by_id(order_id)
+    if order is None:
+        raise OrderNotFoundError(f"there is no order {order_id}")
+    return order
 
 
 def _key(refund: Refund) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
-from application.errors import IdempotencyKeyReusedError, OrderNotFoundError, RefundNotFoundError
-from application.ports import Clock, OrderNotifier, Store
+from application.carry_out_refunds import CarryOutRefunds
+from application.errors import GatewayError, IdempotencyKeyReusedError, OrderNotFoundError, RefundNotFoundError
+from application.ports import Clock, OrderNotifier, PaymentGateway, RefundAccount, Store
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
 from domain.money import Money
 from domain.reconciliation import request_refund, withdraw_refund
-from domain.refund import Refund
+from domain.refund import Need, Refund, RefundStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,7 @@ class RefundOrderCommand:
     """``amount`` None asks all that is left back. ``requested_by`` names whoever asked, for the record.
 
     ``idempotency_key`` is the caller's name for this one intent: whoever got no answer asks again with the same key.
+    ``account`` is where the money of a virtual account goes. It is handed to the gateway at once, and kept nowhere.
     """
 
     order_id: OrderId
@@ -26,26 +29,56 @@ class RefundOrderCommand:
     reason: str
     requested_by: str
     idempotency_key: str
+    account: RefundAccount | None = None
 
 
 class RefundOrder:
     """Decide to give money of a paid order back. It is owed from the commit on, and carried out at the next check.
+
+    With an account it is carried out at once, for nobody else has the account; a gateway that is away then leaves it
+    REQUESTED, and it is asked for again with the same Idempotency-Key and account.
 
     Asked again with one order's Idempotency-Key, it answers with the refund of the first time, however that stands by
     then. Raises OrderNotFoundError, RefundNotPossibleError where less than that is left, and
     IdempotencyKeyReusedError where the key asked another sum back.
     """
 
-    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifier: OrderNotifier,
+        clock: Clock,
+        *,
+        gateway: PaymentGateway,
+        carry_out_refunds: CarryOutRefunds,
+    ) -> None:
         self._store = store
         self._notifier = notifier
         self._clock = clock
+        self._gateway = gateway
+        self._carry_out_refunds = carry_out_refunds
 
     async def __call__(self, command: RefundOrderCommand) -> Refund:
-        """The refund; REQUESTED, if it is new."""
+        """The refund; REQUESTED, if it is new and has no account."""
         refund = await retrying(lambda: self._request(command))
         await self._notifier.publish(command.order_id)
-        return refund
+        if command.account is None or refund.status is not RefundStatus.REQUESTED:
+            return refund
+        with suppress(GatewayError):
+            await self._hand_over(command.order_id, command.account)
+        return await self._read(refund)
+
+    async def _hand_over(self, order_id: OrderId, account: RefundAccount) -> None:
+        async with self._store.reading() as unit:
+            order = await unit.orders.by_id(order_id)
+        assert order is not None, "an order is never deleted"  # noqa: S101 - it was there a moment ago
+        payment = await self._gateway.get(order.payment_id)
+        if payment is not None:
+            await self._carry_out_refunds(order, payment, account=account)
+
+    async def _read(self, refund: Refund) -> Refund:
+        async with self._store.reading() as unit:
+            return next(kept for kept in await unit.refunds.of_order(refund.order_id) if kept.id == refund.id)
 
     async def _request(self, command: RefundOrderCommand) -> Refund:
         refund_id = _refund_id(command)
@@ -63,6 +96,7 @@ class RefundOrder:
             refund_id=refund_id,
             reason=command.reason,
             requested_by=command.requested_by,
+            needs=Need.ACCOUNT if command.account else None,
             now=self._clock(),
         )
         async with self._store.writing() as unit:

@@ -106,10 +106,9 @@ def _decide_pending(
             return _decide_unpaid(order, payment, now, policy, give_up=give_up)
         case PaymentStatus.VIRTUAL_ACCOUNT_ISSUED:
             assert payment is not None  # noqa: S101 - narrowing: a status came from it
-            if differs := mismatches(order, payment, shop):
-                return _decide_mismatch(order, payment, differs)
-            return _decide_unpaid(order, payment, now, policy, give_up=give_up)
+            return _decide_issued(order, payment, shop, now, policy, give_up=give_up)
         case PaymentStatus.PAY_PENDING:
+            assert payment is not None  # noqa: S101 - narrowing: a status came from it
             return _decide_under_way(order, payment, shop, now, policy)
         case PaymentStatus.UNKNOWN:
             return _unchanged(order)
@@ -130,25 +129,40 @@ def _decide_unpaid(order: Order, payment: Payment | None, now: datetime, policy:
     return _unchanged(order)
 
 
+def _decide_issued(
+    order: Order, payment: Payment, shop: Shop, now: datetime, policy: Policy, *, give_up: bool
+) -> Decision:
+    """One that takes something else than was ordered is closed at once; what nobody can judge ends in time too."""
+    differs = mismatches(order, payment, shop)
+    against = _decide_mismatch(order, payment, differs) if differs else None
+    if against is not None and against.status is OrderStatus.CANCELLED:
+        return against
+    unpaid = _decide_unpaid(order, payment, now, policy, give_up=give_up)
+    return unpaid if against is None or unpaid.status is OrderStatus.CANCELLED else against
+
+
 def _decide_paid(order: Order, payment: Payment, shop: Shop) -> Decision:
     if differs := mismatches(order, payment, shop):
         return _decide_mismatch(order, payment, differs)
     if not payment.went_back:
-        return Decision(status=OrderStatus.COMPLETED)
+        return Decision(status=OrderStatus.COMPLETED, concern=_dispute(payment))
     why = f"{payment.went_back} went back before the order was completed: see to it before goods go out"
     concern = Concern(kind=AttentionKind.PART_GONE_FIRST, why=why)
     return Decision(status=OrderStatus.COMPLETED, concern=concern)
 
 
-def _decide_under_way(order: Order, payment: Payment | None, shop: Shop, now: datetime, policy: Policy) -> Decision:
+def _decide_under_way(order: Order, payment: Payment, shop: Shop, now: datetime, policy: Policy) -> Decision:
     """The approval takes its time, even past the order's; but what is not ours anyway holds no stock past it."""
-    assert payment is not None  # noqa: S101 - narrowing: a status came from it
     if now < order.expires_at + grace(order, policy):
         return _unchanged(order)
-    if differs := mismatches(order, payment, shop):
-        return _decide_mismatch(order, payment, differs)
+    differs = mismatches(order, payment, shop)
+    against = _decide_mismatch(order, payment, differs) if differs else None
+    if against is not None and against.status is OrderStatus.CANCELLED:
+        return against
     if now >= order.expires_at + policy.pending_most:
         return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.EXPIRED)
+    if against is not None:
+        return against
     why = "its time is up, and the gateway still says that the payment is under way"
     return _unchanged(order, AttentionKind.PENDING_LONG, why)
 
@@ -189,6 +203,8 @@ def _decide_completed(order: Order, payment: Payment | None, shop: Shop) -> Deci
             | PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
             | PaymentStatus.UNKNOWN
         ):
+            if payment is None and not order.price:  # it cost nothing, and the gateway was never told of it
+                return _unchanged(order)
             why = f"completed, but the gateway says {status or 'that it knows no such payment'}"
             return _unchanged(order, AttentionKind.CONTRADICTION, why)
         case _:
@@ -202,9 +218,12 @@ def _decide_still_paid(order: Order, payment: Payment, shop: Shop) -> Decision:
         return Decision(status=order.status, concern=concern, differs=differs)
     if payment.is_charged_back and payment.went_back > order.refunded:
         return _unchanged(order, AttentionKind.CHARGED_BACK, "the card network took a part of the money back")
-    if payment.disputed:
-        return _unchanged(order, AttentionKind.DISPUTED, "the buyer denies the payment: answer at the payment provider")
-    return _unchanged(order)
+    return Decision(status=order.status, concern=_dispute(payment))
+
+
+def _dispute(payment: Payment) -> Concern | None:
+    why = "the buyer denies the payment: answer at the payment provider"
+    return Concern(kind=AttentionKind.DISPUTED, why=why) if payment.disputed else None
 
 
 def _decide_cancelled(order: Order, payment: Payment | None) -> Decision:

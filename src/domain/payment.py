@@ -66,6 +66,11 @@ class Cancellation:
         """Whether it has given money back, or may yet."""
         return self.status is not CancellationStatus.FAILED
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has come to no end that we know of."""
+        return self.status in (CancellationStatus.REQUESTED, CancellationStatus.UNKNOWN)
+
 
 _CHANNEL_TYPES = ("LIVE", "TEST")  # PortOne's OpenAPI document 1.16.0, ``SelectedChannelType``
 
@@ -138,6 +143,12 @@ class Payment:
     def went_back(self) -> Money:
         """How much of ``total`` went back: all of it once the gateway says so, whatever coupons covered."""
         return self.total if self.status is PaymentStatus.CANCELLED else min(self.cancelled, self.total)
+
+    @property
+    def unlisted(self) -> Money:
+        """How much went back of which no cancellation tells."""
+        listed = sum(c.amount.minor for c in self.cancellations if c.may_move_money)
+        return self.went_back.less(Money(listed, self.total.currency))
 
     @property
     def left_paid(self) -> Money:

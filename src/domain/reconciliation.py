@@ -8,7 +8,7 @@ from datetime import datetime
 
 from domain import schedule
 from domain.attention import AttentionKind, Concern
-from domain.decision import Decision, decide
+from domain.decision import Decision, decide, unpaid_until
 from domain.errors import NothingToAnswerError, RefundNotPossibleError
 from domain.history import HistoryKind
 from domain.ids import OrderId, PaymentId, RefundId
@@ -81,10 +81,13 @@ def reconcile(
     ``announces_more``: whether a signed webhook told of more than this record shows; None where no webhook came.
     ``on_schedule`` says that this is the check that was due: a check in between that finds no news puts nothing off.
     Reconciling twice with one record changes nothing more. A record that knows less than the one applied last is
-    ignored; at a check that was due, that counts as a check that failed.
+    ignored; at a check that was due, that counts as a check that failed. But no order waits for ever for its record to
+    catch up: once an unpaid one has no time left, by what was seen, it is as if the gateway knew no such payment.
     """
     if payment is not None and knows_less(payment, order):
-        return _ignored(order, now, policy, announces_more=announces_more, on_schedule=on_schedule)
+        if not on_schedule or not _has_no_time_left(order, now, policy):
+            return _ignored(order, now, policy, announces_more=announces_more, on_schedule=on_schedule)
+        payment = None
     revision = Revision(order, now, policy, payment)
     revision.hear(announces_more=announces_more)
     decision = decide(revision.order, payment, shop, now, policy=policy, give_up=give_up)
@@ -100,10 +103,19 @@ def reconcile(
 
 
 def request_refund(
-    order: Order, amount: Money | None, *, refund_id: RefundId, reason: str, requested_by: str, now: datetime
+    order: Order,
+    amount: Money | None,
+    *,
+    refund_id: RefundId,
+    reason: str,
+    requested_by: str,
+    now: datetime,
+    needs: Need | None = None,
 ) -> Reconciliation:
     """Ask back ``amount`` of an order that was paid (None: all that is left).
 
+    ``needs`` is what whoever asks will have to hand over with it: nobody else can carry it out. A refusal that a
+    person was asked about is answered by this.
     Raises RefundNotPossibleError if nothing was taken, or less than ``amount`` is left.
     """
     if order.status is OrderStatus.PENDING:
@@ -112,7 +124,9 @@ def request_refund(
     if not wanted or wanted.currency != order.refundable.currency or wanted > order.refundable:
         raise RefundNotPossibleError(f"{wanted} was asked back and {order.refundable} can be refunded")
     revision = Revision(replace(order, checks=0, check_at=now), now, _USUAL)
-    revision.ask_back(wanted, refund_id, reason, requested_by)
+    revision.ask_back(wanted, refund_id, reason, requested_by, needs)
+    if order.attention is not None and order.attention.kind is AttentionKind.REFUND_REFUSED:
+        revision.end_attention(requested_by, "asked back anew")
     return revision.close()
 
 
@@ -137,7 +151,12 @@ def withdraw_refund(order: Order, refund: Refund, *, by: str, now: datetime) -> 
 
 
 def doubt_refund(order: Order, refund: Refund, now: datetime) -> Reconciliation:
-    """Nobody can tell whether ``refund`` was carried out: it is not asked for again until a person has said."""
+    """Nobody can tell whether ``refund`` was carried out: it is not asked for again until a person has said.
+
+    One question at a time: while another refund of this order is asked about, this one waits.
+    """
+    if _is_unclear(order):
+        return Reconciliation(order=order)
     why = f"a refund of {refund.amount} may have been carried out: a cancellation of that sum names nobody"
     revision = Revision(order, now, _USUAL)
     revision.ask_person(Concern(kind=AttentionKind.REFUND_UNCLEAR, why=why))
@@ -182,6 +201,12 @@ def _ignored(
         failed = check_failed(revision.order, "the gateway's record knows less than it did before", now)
         return replace(failed, is_stale=True)
     return replace(revision.close(), is_stale=True)
+
+
+def _has_no_time_left(order: Order, now: datetime, policy: Policy) -> bool:
+    if order.captured is not None:
+        return False
+    return order.status is not OrderStatus.PENDING or now >= unpaid_until(order, None, policy)
 
 
 def _may_be_taken_back(decision: Decision) -> bool:

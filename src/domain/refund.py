@@ -62,8 +62,8 @@ class Refund:
     """One intent to give money back, carried out at most once.
 
     ``requested_by`` is ``gyeolje`` for money we must not keep, else whoever asked. ``failure`` says why it FAILED or
-    was REFUSED, ``needs`` what would help. ``sent`` is what was asked of the gateway last, ``cancellation_id`` the
-    name that the gateway then gave to it.
+    was REFUSED, ``needs`` what would help; of a REQUESTED one it is what has to be handed over with it. ``sent`` is
+    what was asked of the gateway last, ``cancellation_id`` the name that the gateway then gave to it.
     """
 
     id: RefundId
@@ -115,26 +115,32 @@ class Refund:
             return self._anew(payment, key, now)
         if before.key_lives(now) and not moved:
             return replace(before, times=before.times + 1)
-        if self._may_be_done(payment, before):
+        if self.may_be_done(payment):
             return None
         fresh = self._anew(payment, key, now)
         if moved and (fresh.left, fresh.amount) == (before.left, before.amount):
             fresh = self._anew(payment, key, now, left=payment.left_paid)
         return replace(fresh, gone=min(before.gone, fresh.gone), times=before.times + 1)
 
+    def may_be_done(self, payment: Payment) -> bool:
+        """Whether it may be among what went back since: as a cancellation that names nobody, or that is not listed."""
+        before = self.sent
+        if before is None:
+            return False
+        more_went_back = payment.went_back != before.gone
+        if more_went_back and payment.unlisted >= before.amount:
+            return True
+        since = self.requested_at - _CLOCKS_APART
+        return any(
+            c.amount == before.amount
+            and c.may_move_money
+            and not _QUOTE.search(c.reason)
+            and (more_went_back or c.is_under_way if c.requested_at is None else c.requested_at >= since)
+            for c in payment.cancellations
+        )
+
     def _anew(self, payment: Payment, key: str, now: datetime, *, left: Money | None = None) -> Sent:
         left = payment.left if left is None else left
         amount = min(self.amount, left)
         untaxed = payment.tax_free_of(amount)
         return Sent(key=key, amount=amount, tax_free=untaxed, left=left, gone=payment.went_back, at=now)
-
-    def _may_be_done(self, payment: Payment, before: Sent) -> bool:
-        """Whether a cancellation that quotes nobody may be ours: of this sum, and not asked for before us."""
-        since = before.at - _CLOCKS_APART
-        return any(
-            c.amount == before.amount
-            and c.may_move_money
-            and not _QUOTE.search(c.reason)
-            and (payment.went_back != before.gone if c.requested_at is None else c.requested_at >= since)
-            for c in payment.cancellations
-        )

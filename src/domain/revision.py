@@ -67,14 +67,7 @@ class Revision:
     def observe(self, payment: Payment) -> None:
         """Take over what the gateway holds; write it down if it is news."""
         before = self.order
-        observed = Observed(
-            said=payment.said,
-            attempt=payment.attempt,
-            changed_at=payment.changed_at,
-            updated_at=payment.updated_at,
-            deposit_due=payment.deposit_due,
-            disputed=payment.disputed,
-        )
+        observed = _observed(payment, before)
         self.order = replace(before, observed=observed)
         if payment.captured is not None and not before.contradicts(payment):
             went_back = payment.went_back
@@ -97,8 +90,8 @@ class Revision:
             if payment.attempt is not None:
                 data["attempt"] = payment.attempt[:64]
             self.write(HistoryKind.PAYMENT_OBSERVED, data)
-        if payment.disputed is not (seen is not None and seen.disputed):
-            self.write(HistoryKind.DISPUTED if payment.disputed else HistoryKind.DISPUTE_ENDED, {})
+        if observed.disputed is not (seen is not None and seen.disputed):
+            self.write(HistoryKind.DISPUTED if observed.disputed else HistoryKind.DISPUTE_ENDED, {})
 
     def hear(self, *, announces_more: bool | None) -> None:
         """Remember that a signed webhook told of more than the record shows, or (False) that the record shows it."""
@@ -114,18 +107,15 @@ class Revision:
         left = payment.captured.less(self.order.refunded)
         for refund in sorted(refunds, key=lambda r: r.found_in(payment) is None):
             cancellation = refund.found_in(payment)
-            self._late |= self._now >= refund.requested_at + self._policy.refund_promise
             if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:
                 self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
                 self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
             elif refund.amount > left:
-                self._end(
-                    refund.failed("less than this is left at the gateway", self._now),
-                    HistoryKind.REFUND_FAILED,
-                )
+                self._end(refund.failed(_too_little(refund, payment), self._now), HistoryKind.REFUND_FAILED)
             else:
                 left = left - refund.amount
+                self._late |= self._now >= refund.requested_at + self._policy.refund_promise
 
     def transition(self, decision: Decision) -> None:
         """Go over into the state that was decided."""
@@ -149,7 +139,9 @@ class Revision:
         if self.order.refundable and not _is_refused(self.order):
             self.ask_back(self.order.refundable, refund_id, f"order {self.order.reason}", "gyeolje")
 
-    def ask_back(self, amount: Money, refund_id: RefundId, reason: str, requested_by: str) -> None:
+    def ask_back(
+        self, amount: Money, refund_id: RefundId, reason: str, requested_by: str, needs: Need | None = None
+    ) -> None:
         """Owe ``amount`` back, by a refund of its own."""
         refund = Refund(
             id=refund_id,
@@ -158,6 +150,7 @@ class Revision:
             reason=reason,
             requested_by=requested_by,
             requested_at=self._now,
+            needs=needs,
         )
         self._refunds.append(refund)
         self._asked = True
@@ -280,6 +273,26 @@ _HELP = {
     Need.DEPOSIT: "; pay in at the payment provider and ask again",
     Need.NOTHING: "; give it back outside the gateway, and say so",
 }
+
+
+def _observed(payment: Payment, order: Order) -> Observed:
+    """What is kept of a record. One that denies what was captured says neither when that was, nor of disputes."""
+    seen = order.observed
+    denies = seen is not None and order.captured is not None and payment.captured != order.captured
+    knows = seen if seen is not None and denies else payment
+    return Observed(
+        said=payment.said,
+        attempt=payment.attempt,
+        changed_at=knows.changed_at,
+        updated_at=knows.updated_at,
+        deposit_due=payment.deposit_due,
+        disputed=knows.disputed,
+    )
+
+
+def _too_little(refund: Refund, payment: Payment) -> str:
+    why = "less than this is left at the gateway"
+    return f"{why}; a cancellation of this sum that names nobody may be it" if refund.may_be_done(payment) else why
 
 
 def _is_refused(order: Order) -> bool:
