@@ -125,9 +125,7 @@ class Changes:
 
     async def _page(self, window: Window, number: int) -> ChangedPage:
         since = window.since if window.since == self._span.since else window.since - _EDGE
-        return await self._gateway.changed_page(
-            self._store_id, since, window.until, number=number, size=self._size
-        )
+        return await self._gateway.changed_page(self._store_id, since, window.until, number=number, size=self._size)
 
 
 def _can_be_halved(window: Window, first: ChangedPage, size: int) -> bool:

@@ -17,7 +17,7 @@ from application.seen import Seen
 from application.transact import retrying
 from domain.ids import OrderId
 from domain.order import Order
-from domain.payment import Payment, Shop
+from domain.payment import Shop
 from domain.reconciliation import differs_from
 from domain.sweep import AGAIN, AGAIN_EVERY, GAP_MOST, Orphan, Sweep, orphan
 
@@ -63,7 +63,7 @@ class SweepPayments:
 
     First comes what is new. Now and then everything of the last days (``again``; none: never) is gone through once
     more, for the gateway may list a change long after the time at which it says that it happened, or list it without
-    any change of its time; and orders of ours that were paid in those days and are in no list are checked by themselves.
+    any change of its time. Orders of ours that were paid in those days and are in no list are checked by themselves.
 
     One sweeps at a time. A batch is committed with the point reached, so that a sweep that dies is gone on with; one
     that is in step with its orders writes nothing but that point. No more payments than one batch are held at once.
@@ -239,9 +239,11 @@ class _Found:
 
 
 class _Run:
-    """A sweep under way. ``moves``: the point follows. ``lost``: somebody else took over. ``lacks``: what was not seen."""
+    """A sweep under way. ``moves``: the point follows it. ``lost``: somebody else took over."""
 
-    def __init__(self, holder: str | None, swept: Swept, progress: Callable[[SweepProgress], None], *, moves: bool) -> None:
+    def __init__(
+        self, holder: str | None, swept: Swept, progress: Callable[[SweepProgress], None], *, moves: bool
+    ) -> None:
         assert holder is not None  # noqa: S101 - narrowing: it was just taken
         self.holder = holder
         self.swept = swept

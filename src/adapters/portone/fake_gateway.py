@@ -75,9 +75,7 @@ class FakePortOneGateway(PaymentGateway):
         self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
     ) -> ChangedPage:
         """See PaymentGateway."""
-        listing = Listing(
-            number=number, size=size, store_id=store_id, since=since, until=until, newest_first=False
-        )
+        listing = Listing(number=number, size=size, store_id=store_id, since=since, until=until, newest_first=False)
         page = await self._answer(self._api.page(self._secret, listing))
         return ChangedPage(payments=[wire.read_listed(_record(item)) for item in page.items], total=page.total)
 
