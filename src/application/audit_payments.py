@@ -130,8 +130,7 @@ class AuditPayments:
         tell = progress or _nobody
         for number in range(begin.store, len(self._stores)):
             await self._go_through(number, books, tell)
-        await self._check_unfinished(books)
-        tell(books.progress)
+        await self._check_unfinished(books, tell)
         return books.closed()
 
     async def _begin(self, now: datetime, *, full: bool) -> datetime:
@@ -197,7 +196,7 @@ class AuditPayments:
         async with self._store.reading() as unit:
             return await unit.orders.captured_between(since, until, after=after, limit=self._batch)
 
-    async def _check_unfinished(self, books: _Books) -> None:
+    async def _check_unfinished(self, books: _Books, tell: Callable[[AuditProgress], None]) -> None:
         """Hold every order that owes or asks against its payment, unless the period had it already."""
         after: tuple[datetime, OrderId] | None = None
         while True:
@@ -206,7 +205,9 @@ class AuditPayments:
             if not orders:
                 return
             after = (orders[-1].created_at, orders[-1].id)
-            await self._ask_for([order for order in orders if not books.has(order)], books)
+            if others := [order for order in orders if not books.has(order)]:
+                await self._ask_for(others, books)
+                tell(books.progress)
 
     async def _ask_for(self, orders: Sequence[Order], books: _Books) -> None:
         """Ask for the payments of these orders one by one."""

@@ -31,7 +31,7 @@ class Swept:
     """What a sweep from ``since`` on has found so far, ``at`` being how far it got by our own clock.
 
     ``differing`` orders were not in line with their payment, and are due now. Of the payments without an order
-    ``orphans`` were met for the first time, and ``known_orphans`` before. ``again``: the last days were swept again;
+    ``orphans`` were met for the first time, and ``known_orphans`` before. ``again``: the last days are swept again;
     then ``unlisted`` orders that were paid in them were not in the list, and as many as may be at one time are due.
     """
 
@@ -110,7 +110,9 @@ class SweepPayments:
         now = self._clock()
         start = sweep.start(now) if since is None else since
         again = since is None and bool(self._again) and sweep.is_again_due(now, AGAIN_EVERY)
-        run = _Run(sweep.holder, Swept(since=start), progress, moves=since is None or sweep.joins(since, now))
+        run = _Run(
+            sweep.holder, Swept(since=start, again=again), progress, moves=since is None or sweep.joins(since, now)
+        )
         await self._go_through(Window(since=start, until=max(start, sweep.end(now))), run)
         if again and not run.lost:
             run.moves = False
@@ -126,17 +128,16 @@ class SweepPayments:
         if run.lost:
             return
         unlisted, made_due = await self._check_unlisted(days.since, run)
-        run.swept = replace(run.swept, again=True, unlisted=unlisted)
-        run.progress(SweepProgress(so_far=run.swept, differing=made_due))
+        run.swept = replace(run.swept, unlisted=unlisted)
+        if made_due:
+            run.progress(SweepProgress(so_far=run.swept, differing=made_due))
         await retrying(lambda: self._note_again(run.holder))
 
     async def _go_through(self, span: Window, run: _Run) -> None:
         changes = Changes(self._gateway, self._shop.store_id, span, size=self._batch)
         async with aclosing(changes.batches()) as batches:
             async for batch in batches:
-                if batch.lacks is not None:
-                    run.lacks = run.lacks or batch.lacks
-                    run.moves &= batch.window.until <= self._clock() - GAP_MOST
+                run.lacks = run.lacks or batch.lacks
                 found = await self._keep(batch, run)
                 if found is None:
                     run.lost = True  # somebody took over while we were away
@@ -163,8 +164,10 @@ class SweepPayments:
                 for order in _not_due_yet(differing, now):
                     await unit.orders.save(order.check_by(now))
                 new = await unit.orphans.keep(orphans)
-                reached = sweep.past(batch.window.until, now) if batch.ends and run.moves else sweep
-                await unit.sweeps.save(reached.held_by(run.holder, now))
+                if batch.ends and run.moves:  # past what was not seen only when that is long ago
+                    end = batch.window.until if run.lacks is None else min(batch.window.until, now - GAP_MOST)
+                    sweep = sweep.past(end, now)
+                await unit.sweeps.save(sweep.held_by(run.holder, now))
                 await unit.commit()
             return _Found(differing=[order.id for order in differing], orphans=orphans, new=new)
 

@@ -28,7 +28,7 @@ def unmatched(refunds: Sequence[Refund], payment: Payment) -> list[Unmatched]:
     pairs, others = _paired(refunds, payment.cancellations)
     found = [told for refund in refunds if (told := _held(refund, pairs.get(refund.id))) is not None]
     found += [told for other in others if (told := _explained(other, refunds, pairs)) is not None]
-    ours = sum(refund.amount.minor for refund in refunds if refund.status is RefundStatus.SUCCEEDED)
+    ours = sum(_asked(refund).minor for refund in refunds if refund.status is RefundStatus.SUCCEEDED)
     if not found and ours > payment.went_back.minor:
         more = Money(ours - payment.went_back.minor, payment.total.currency)
         why = f"refunds of {Money(ours, payment.total.currency)} are SUCCEEDED, and {payment.went_back} went back"

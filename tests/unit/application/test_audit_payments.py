@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -15,6 +15,7 @@ from adapters.portone.fake_gateway import FakePortOneGateway
 from application.audit_payments import Audit, AuditProgress
 from application.errors import GatewayUnavailableError
 from application.place_order import Placed
+from application.ports import ChangedPage
 from application.refund_order import RefundOrderCommand
 from domain.audit import Balance, Finding, FindingKind
 from domain.ids import OrderId, PaymentId
@@ -115,7 +116,9 @@ async def test_a_refund_that_failed_is_owed_as_long_as_the_order_owes_it(world: 
     placed = await completed(world, total=7)
     world.faults(Fault(name="cancel_failed", times=1))
     await world.check()
-    assert order_of(world, placed).attention == "a refund failed; it is asked for again"
+    asked = order_of(world, placed).attention
+    assert asked is not None
+    assert asked.why == "a refund failed; it is asked for again"
     assert await won(world) == Balance(captured=7, owed=7)
 
     falsify(world, placed, owed=Money(0, "KRW"))
@@ -309,9 +312,9 @@ class Made:
             return payment
         return replace(payment, **self._changed)
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        async for payment in self._inner.changed_since(since, until):
-            yield replace(payment, **self._changed)
+    async def changed_page(self, *asked: Any, **more: Any) -> ChangedPage:
+        page = await self._inner.changed_page(*asked, **more)
+        return replace(page, payments=[replace(payment, **self._changed) for payment in page.payments])
 
     async def audit(self, world: Any, _: Placed) -> Audit:
         world.audit_payments._gateway = self
@@ -396,14 +399,15 @@ async def test_changes_dated_ahead_of_our_clock_are_audited_too(world: Any) -> N
 async def test_a_payment_that_changes_while_it_is_listed_is_entered_once(world: Any) -> None:
     placed = await completed(world)
     gateway = Made(world)
-    inner = gateway.changed_since
+    inner = gateway.changed_page
 
-    async def twice(since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        (payment,) = [one async for one in inner(since, until)]
-        for name in (payment.id, payment.id, "1", "2", "3", "4", "5", payment.id):
-            yield replace(payment, id=name)
+    async def twice(*asked: Any, number: int, size: int) -> ChangedPage:
+        (payment,) = (await inner(*asked, number=0, size=size)).payments
+        names = (payment.id, "1", "2", payment.id, "3", "4", "5", payment.id)
+        on_page = [replace(payment, id=name, said="PAID" + " " * number) for name in names]
+        return ChangedPage(payments=on_page[number * size : (number + 1) * size], total=6)
 
-    gateway.changed_since = twice  # type: ignore[method-assign]
+    gateway.changed_page = twice  # type: ignore[method-assign]
     found = await gateway.audit(world, placed)
 
     assert found.balances["KRW"] == Balance(captured=6 * PRICE, completed=PRICE, orphaned=5 * PRICE)
@@ -423,7 +427,8 @@ async def test_it_tells_how_far_it_has_got(world: Any) -> None:
     await world.audit_payments(None, None, told.append)
 
     assert [step.payments for step in told] == [3, 6, 7]
-    assert all(step.at is not None for step in told)
+    assert [step.at for step in told] == [None, None, world.now()], "a window counts once it was read to its end"
+    assert told[-1].so_far.payments == 7
 
 
 async def test_it_names_a_thousand_of_a_kind_and_counts_the_rest(world: Any) -> None:
