@@ -15,13 +15,10 @@ from application.errors import ListIncompleteError
 from application.ports import PAGED_MOST, ChangedPage, PaymentGateway
 from domain.payment import Payment
 
-WINDOW_MOST = 1_000
-"""Payments in a window; a fuller one is halved. It bounds what is held, and what is read again after a death."""
-
+_PAGES_MOST = 10  # in a window; a fuller one is halved: so much is held, and read again after a death
 _NARROWEST = timedelta(seconds=1)  # stamps may be in whole seconds: no narrower window tells more apart
 _EDGE = timedelta(seconds=1)  # a window is asked for from so long before it: nobody says if its ends belong to it
 _READ_MOST = 2  # times, before a window that does not add up is halved, or given up
-_WIDER_BELOW = WINDOW_MOST // 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +59,7 @@ class Changes:
         self._store_id = store_id
         self._span = span
         self._size = size
+        self._most = min(_PAGES_MOST * size, PAGED_MOST)
         self._shown: dict[str, int] = {}
         self._shown_before: dict[str, int] = {}
 
@@ -71,7 +69,7 @@ class Changes:
         while True:
             window = Window(since=since, until=min(since + width, self._span.until))
             first = await self._page(window, 0)
-            if first.total > WINDOW_MOST and window.width > _NARROWEST:
+            if first.total > self._most and window.width > _NARROWEST:
                 width = max(window.width / 2, _NARROWEST)
                 continue
             halved = False
@@ -86,7 +84,7 @@ class Changes:
                 return
             since = window.until
             self._shown_before, self._shown = self._shown, {}
-            if first.total < _WIDER_BELOW:
+            if first.total < self._most // 4:
                 width *= 2
 
     async def _read(self, window: Window, first: ChangedPage) -> AsyncGenerator[Batch]:

@@ -339,7 +339,7 @@ async def test_a_sweep_without_any_change_moves_the_point_all_the_same() -> None
 
 
 async def test_more_than_fit_a_window_are_swept_window_by_window_and_the_point_follows() -> None:
-    world = Stage(every_minute(2_500, START - timedelta(days=3)), batch=500)
+    world = Stage(every_minute(2_500, START - timedelta(days=3)), batch=100)
     page = world.changed_page
 
     async def until_a_day_ago(
