@@ -77,7 +77,7 @@ class Row:
 
 @dataclass(slots=True)
 class Lister:
-    """PortOne's list and single records. ``order`` sorts what matches, ``count`` names it, ``lists`` leaves some out."""
+    """PortOne's list, and single records. ``order`` sorts what matches, ``count`` names it, ``lists`` leaves out."""
 
     rows: list[Row]
     order: Callable[[Row], Any] = lambda row: (row.filed_at, row.number)
@@ -257,13 +257,12 @@ async def test_an_audit_says_where_the_list_is_not_what_its_count_says(name: str
 @pytest.mark.parametrize("name", [*ALL_SEEN, *TOLD])
 async def test_a_sweep_sees_every_payment_or_says_that_it_does_not(name: str, apart: timedelta) -> None:
     shop = SweptShop((ALL_SEEN | TOLD)[name](a_thousand(apart)))
-    try:
-        await shop.sweep(NOW - timedelta(days=30))
-    except ListIncompleteError as error:
-        assert name in (*TOLD, "sorted_anew_each_time"), error
-    else:
-        assert name not in TOLD
-        assert len(await shop.orphans()) == 1_000
+    if name in TOLD or (name, apart) == ("sorted_anew_each_time", APART[-1]):
+        with pytest.raises(ListIncompleteError):
+            await shop.sweep(NOW - timedelta(days=30))
+        return
+    await shop.sweep(NOW - timedelta(days=30))
+    assert len(await shop.orphans()) == 1_000
 
 
 # --- what comes late, or without any change of its time -----------------------------------------------------------
@@ -410,5 +409,5 @@ async def test_a_window_that_never_adds_up_holds_nobody_up_for_ever() -> None:
     async with shop.store.reading() as unit:
         reached = (await unit.sweeps.read()).reached
     assert reached is not None
-    assert NOW < reached
+    assert reached > NOW
     assert len(await shop.orphans()) >= 999
