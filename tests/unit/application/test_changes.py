@@ -205,7 +205,7 @@ async def test_a_gateway_that_is_gone_is_raised_after_what_came_before() -> None
             raise GatewayUnavailableError("gone")
         return await page(*asked, number=number, size=size)
 
-    gateway.changed_page = gone_at_last  # type: ignore[method-assign]
+    gateway.changed_page = gone_at_last  # type: ignore[method-assign,assignment]
 
     async def read() -> None:
         async for batch in Changes(cast("PaymentGateway", gateway), "s", SPAN, size=10).batches():
