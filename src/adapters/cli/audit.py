@@ -111,7 +111,7 @@ def _cursor_text(cursor: AuditCursor) -> str:
         "at": cursor.at.isoformat() if cursor.at is not None else None,
         "payments": cursor.payments,
         "unlisted": cursor.unlisted,
-        "balances": {currency: list(asdict(balance).values()) for currency, balance in cursor.balances.items()},
+        "balances": {currency: asdict(balance) for currency, balance in cursor.balances.items()},
         "counts": {kind.value: count for kind, count in cursor.counts.items() if count},
     }
     packed = zlib.compress(json.dumps(told, separators=(",", ":")).encode())
@@ -137,7 +137,10 @@ def _read_cursor(text: str) -> AuditCursor:
         at=at,
         payments=int(told["payments"]),
         unlisted=int(told["unlisted"]),
-        balances={currency: Balance(*map(int, sums)) for currency, sums in told["balances"].items()},
+        balances={
+            currency: Balance(**{name: int(sum_) for name, sum_ in sums.items()})
+            for currency, sums in told["balances"].items()
+        },
         counts={FindingKind(kind): int(count) for kind, count in told["counts"].items()},
     )
 
