@@ -24,7 +24,7 @@ class SoldOutError(GyeoljeError):
 
 
 class OrderNotPlaceableError(GyeoljeError):
-    """These items cannot be one order: their currencies differ, or together they cost nothing."""
+    """These items cannot be one order: their currencies differ."""
 
 
 class IdempotencyKeyReusedError(GyeoljeError):

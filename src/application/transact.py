@@ -50,5 +50,6 @@ async def keep(unit: UnitOfWork, before: Order, reconciliation: Reconciliation) 
         await unit.refunds.save(refund)
     if reconciliation.restock:
         for line in sorted(order.lines, key=lambda line: line.product_id):
-            await unit.catalog.release(line.product_id, line.quantity)
+            if line.held:
+                await unit.catalog.release(line.product_id, line.held)
     return replace(order, version=before.version + 1)

@@ -63,7 +63,10 @@ def _decide(
 
 
 def mismatches(order: Order, payment: Payment, shop: Shop) -> tuple[str, ...]:
-    """The names of the fields in which ``payment`` is not what ``order`` asked for. An absent field differs."""
+    """The names of the fields in which ``payment`` is not what ``order`` asked for. An absent field differs.
+
+    But for the untaxed part: it moves no money, so that a record which does not tell it is no reason to give all back.
+    """
     pairs = {
         "id": (payment.id, order.payment_id),
         "store": (payment.store_id, shop.store_id),
@@ -71,17 +74,23 @@ def mismatches(order: Order, payment: Payment, shop: Shop) -> tuple[str, ...]:
         "amount": (payment.total.minor, order.price.minor),
         "currency": (payment.total.currency, order.price.currency),
     }
+    if payment.tax_free is not None:
+        pairs["tax"] = (payment.tax_free.minor, order.tax_free.minor)
     return tuple(name for name, (theirs, ours) in pairs.items() if theirs != ours)
 
 
 def unpaid_until(order: Order, payment: Payment | None, policy: Policy) -> datetime:
     """The moment from which an unpaid order is given up, a moment of grace after its time.
 
-    Later where an account waits for its deposit, where a payment is under way, or where a signed webhook told of more
-    than the record shows; each of them within a bound. What was seen counts on where the record has forgotten it.
+    Sooner where nobody has opened the payment window: the gateway knows of no payment, nor ever did. Later where an
+    account waits for its deposit, where a payment is under way, or where a signed webhook told of more than the record
+    shows; each of them within a bound. What was seen counts on where the record has forgotten it.
     """
     until = order.expires_at
     seen = payment or order.observed
+    if policy.first_hold is not None and seen is None and order.announced_at is None:
+        until = min(until, order.created_at + policy.first_hold)
+        return until + _grace(until - order.created_at, policy)
     if seen is not None and seen.waits_for_deposit:
         until = max(until, _deposit_until(order, seen.deposit_due, policy))
     if payment is None and order.observed is not None and order.observed.is_under_way:
@@ -93,7 +102,11 @@ def unpaid_until(order: Order, payment: Payment | None, policy: Policy) -> datet
 
 def grace(order: Order, policy: Policy) -> timedelta:
     """What lies between the end of the buyer's time and the moment at which the goods go back on sale."""
-    return min((order.expires_at - order.created_at) / 10, policy.grace_most)
+    return _grace(order.expires_at - order.created_at, policy)
+
+
+def _grace(time: timedelta, policy: Policy) -> timedelta:
+    return min(time / 10, policy.grace_most)
 
 
 def _deposit_until(order: Order, due: datetime | None, policy: Policy) -> datetime:

@@ -44,6 +44,9 @@ class Money:
     def __lt__(self, other: Money) -> bool:
         return self.minor < self._same_currency(other).minor
 
+    def __le__(self, other: Money) -> bool:
+        return self.minor <= self._same_currency(other).minor
+
     def __gt__(self, other: Money) -> bool:
         return self.minor > self._same_currency(other).minor
 

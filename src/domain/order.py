@@ -16,12 +16,17 @@ from domain.payment import Payment, PaymentStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
-    """So many of one product, at the price it had when the order was placed."""
+    """So many of one product, at the price it had when the order was placed, with tax in it or without.
+
+    ``held`` is how many were taken off its stock, and go back on it: none where it had no limit.
+    """
 
     product_id: ProductId
     name: str
     quantity: int
     price: Money
+    held: int = 0
+    tax_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,12 @@ class Order:
         if self.captured is None:
             return Money.zero(self.price.currency)
         return self.captured.less(self.refunded + self.owed)
+
+    @property
+    def tax_free(self) -> Money:
+        """The part of the price that has no value added tax in it."""
+        untaxed = sum(line.price.minor * line.quantity for line in self.lines if line.tax_free)
+        return Money(untaxed, self.price.currency)
 
     @property
     def moved_at(self) -> datetime:

@@ -8,8 +8,10 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """``deposit_within`` counts from when the order was placed; None: no longer than the order itself may stay unpaid.
+    """Both of the first count from when the order was placed; None: as long as the order itself may stay unpaid.
 
+    ``first_hold`` is for as long as nobody has opened the payment window, so that the gateway knows of no payment;
+    ``deposit_within`` is for an account that was issued.
     ``grace_most`` stands between an order's time and its going back on sale: a tenth of its time, this at the most.
     ``announced_most`` is how long a payment that a signed webhook told of may stay out of the record,
     ``pending_most`` how long one may be under way after the order's time, before the order is given up all the same.
@@ -18,6 +20,7 @@ class Policy:
     Goods of one that was charged back never do.
     """
 
+    first_hold: timedelta | None = None
     deposit_within: timedelta | None = None
     grace_most: timedelta = timedelta(seconds=30)
     announced_most: timedelta = timedelta(minutes=30)

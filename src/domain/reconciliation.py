@@ -34,6 +34,7 @@ def place(
     lines: Sequence[OrderLine],
     now: datetime,
     expires_at: datetime,
+    policy: Policy = _USUAL,
 ) -> Reconciliation:
     """A new PENDING order for ``lines`` (at least one, all in one currency) and the entry that says so.
 
@@ -55,7 +56,7 @@ def place(
         refunded=Money.zero(price.currency),
         owed=Money.zero(price.currency),
     )
-    revision = Revision(replace(order, check_at=schedule.first_check(order)), now, _USUAL)
+    revision = Revision(replace(order, check_at=schedule.first_check(order, policy)), now, policy)
     revision.write(HistoryKind.PLACED, {"price": price.minor, "currency": price.currency})
     if not price:
         revision.give_away()

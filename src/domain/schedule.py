@@ -33,9 +33,10 @@ LONGEST = timedelta(hours=30)  # no check is ever planned further away: one that
 LAGGING = timedelta(seconds=3)  # the gateway announced something that its record did not show yet
 
 
-def first_check(order: Order) -> datetime:
+def first_check(order: Order, policy: Policy) -> datetime:
     """When to check an order that was just placed."""
-    return min(order.created_at + _spread(order, _UNPAID_FIRST), order.expires_at)
+    dues = (order.created_at + _spread(order, _UNPAID_FIRST), order.expires_at, unpaid_until(order, None, policy))
+    return min(dues)
 
 
 def next_check(

@@ -138,7 +138,9 @@ Call = Callable[[PaymentGateway, PaymentId], Awaitable[object]]
 CALLS: dict[str, Call] = {
     "get": lambda gateway, payment_id: gateway.get(payment_id),
     "cancel": lambda gateway, payment_id: gateway.cancel(refund_of(payment_id, 1_000)),
-    "pre_register": lambda gateway, payment_id: gateway.pre_register(payment_id, Money(71_000, "KRW")),
+    "pre_register": lambda gateway, payment_id: gateway.pre_register(
+        payment_id, Money(71_000, "KRW"), Money(1_000, "KRW")
+    ),
     "close_virtual_account": lambda gateway, payment_id: gateway.close_virtual_account(payment_id, STORE),
     "changed_page": lambda gateway, _: page_of(gateway),
 }
@@ -484,14 +486,15 @@ async def test_of_twenty_at_once_for_the_whole_sum_one_is_carried_out(world: Wor
 
 async def test_pre_register_tells_the_gateway_which_sum_the_payment_must_have(world: World) -> None:
     payment_id = PaymentId(uuid.uuid4().hex)
-    await world.gateway.pre_register(payment_id, Money(71_000, "KRW"))
+    await world.gateway.pre_register(payment_id, Money(71_000, "KRW"), Money(1_000, "KRW"))
     assert world.fake.ledger.registered(payment_id) == (71_000, "KRW")
+    assert world.fake.ledger.registered_tax_free(payment_id) == 1_000
 
 
 async def test_pre_register_is_refused_once_it_is_paid(world: World) -> None:
     payment_id = world.paid()
     with pytest.raises(GatewayRefusedError) as refused:
-        await world.gateway.pre_register(payment_id, Money(71_000, "KRW"))
+        await world.gateway.pre_register(payment_id, Money(71_000, "KRW"), Money(1_000, "KRW"))
     assert refused.value.code == "ALREADY_PAID"
 
 

@@ -300,6 +300,7 @@ async def test_an_order_of_several_lines_keeps_them_in_order(store: Store) -> No
     lines = (
         OrderLine(product_id=ProductId("b"), name="둘", quantity=2, price=Money(10, "KRW")),
         OrderLine(product_id=ProductId("a"), name="하나", quantity=1, price=Money(0, "KRW")),
+        OrderLine(product_id=ProductId("c"), name="셋", quantity=3, price=Money(5, "KRW"), held=3, tax_free=True),
     )
     reconciliation = placing(
         order_id=OrderId("o"),
@@ -803,55 +804,133 @@ async def stock(store: Store, *products: Product) -> None:
         await unit.commit()
 
 
-def product(name: str = "p", *, available: int | None = None, price: Money = SEAT.price) -> Product:
-    return Product(id=ProductId(name), name=name, price=price, available=available)
+def product(
+    name: str = "p",
+    *,
+    capacity: int | None = None,
+    held: int = 0,
+    price: Money = SEAT.price,
+    tax_free: bool = False,
+) -> Product:
+    return Product(id=ProductId(name), name=name, price=price, capacity=capacity, held=held, tax_free=tax_free)
+
+
+async def kept_products(store: Store) -> list[Product]:
+    return list(await ask(store, lambda unit: unit.catalog.products()))
+
+
+async def held(store: Store, quantity: int, name: str = "p") -> Product:
+    async with store.writing() as unit:
+        taken = await unit.catalog.hold(ProductId(name), quantity)
+        await unit.commit()
+    return taken
+
+
+async def released(store: Store, quantity: int, name: str = "p") -> None:
+    async with store.writing() as unit:
+        await unit.catalog.release(ProductId(name), quantity)
+        await unit.commit()
 
 
 async def test_products_come_back_as_they_were_by_name(store: Store) -> None:
     kept = [
-        product("나", price=Money(9_800, "JPY"), available=0),
-        product("b", price=Money(1_599, "USD")),
-        product("B", price=Money(0, "KRW"), available=10**15),
-        product("가", available=1),
+        product("나", price=Money(9_800, "JPY"), capacity=0),
+        product("b", price=Money(1_599, "USD"), tax_free=True),
+        product("B", price=Money(0, "KRW"), capacity=2**63 - 1),
+        product("가", capacity=1),
     ]
     await stock(store, *kept)
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [kept[2], kept[1], kept[3], kept[0]]
+    assert await kept_products(store) == [kept[2], kept[1], kept[3], kept[0]]
+    async with store.reading() as unit:
+        assert [await unit.catalog.by_id(one.id) for one in kept] == kept
 
 
-async def test_putting_a_product_replaces_the_one_of_its_id_with_its_stock(store: Store) -> None:
-    await stock(store, product(available=1))
-    other = Product(id=ProductId("p"), name="new", price=Money(2, "USD"), available=7)
-    await stock(store, other)
+@pytest.mark.parametrize("name", ["unknown", "a\x00b", "\ud800"])
+async def test_there_is_no_product_of_an_id_that_none_has(store: Store, name: str) -> None:
+    await stock(store, product())
+    assert await ask(store, lambda unit: unit.catalog.by_id(ProductId(name))) is None
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [other]
+
+async def test_putting_a_product_replaces_the_one_of_its_id_but_for_what_is_held(store: Store) -> None:
+    await stock(store, product(capacity=3))
+    await held(store, 2)
+    other = Product(id=ProductId("p"), name="new", price=Money(2, "USD"), capacity=7, tax_free=True)
+    await stock(store, replace(other, held=5))
+
+    assert await kept_products(store) == [replace(other, held=2)]
+
+
+async def test_nothing_is_held_of_a_new_product(store: Store) -> None:
+    await stock(store, product(capacity=3, held=2))
+    assert await kept_products(store) == [product(capacity=3)]
+
+
+async def test_a_product_that_is_read_to_be_changed_is_held_meanwhile(store: Store) -> None:
+    await stock(store, product(capacity=10))
+    together = asyncio.Barrier(10)
+
+    async def one_more() -> None:
+        await together.wait()
+        while True:
+            try:
+                async with store.writing() as unit:
+                    now = await unit.catalog.by_id(ProductId("p"))
+                    assert now is not None
+                    assert now.capacity is not None
+                    await unit.catalog.put(replace(now, capacity=now.capacity + 1))
+                    await unit.commit()
+            except ConflictError:
+                continue
+            return
+
+    await asyncio.gather(*(one_more() for _ in range(10)))
+    assert await kept_products(store) == [product(capacity=20)]
 
 
 async def test_holding_takes_off_what_is_available_and_tells_the_product_as_it_is_then(store: Store) -> None:
-    await stock(store, product(available=5))
+    await stock(store, product(capacity=5))
     async with store.writing() as unit:
-        assert await unit.catalog.hold(ProductId("p"), 2) == product(available=3)
-        assert await unit.catalog.hold(ProductId("p"), 3) == product(available=0)
+        first = await unit.catalog.hold(ProductId("p"), 2)
+        second = await unit.catalog.hold(ProductId("p"), 3)
         await unit.commit()
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=0)]
+    assert (first, first.available) == (product(capacity=5, held=2), 3)
+    assert (second, second.available) == (product(capacity=5, held=5), 0)
+    assert await kept_products(store) == [product(capacity=5, held=5)]
 
 
-async def test_a_product_without_limit_can_always_be_held(store: Store) -> None:
+async def test_a_product_without_limit_can_always_be_held_and_nothing_is_written_for_it(store: Store) -> None:
     await stock(store, product())
     async with store.writing() as unit:
         assert await unit.catalog.hold(ProductId("p"), 10**30) == product()
+        await unit.commit()
+
+    assert await kept_products(store) == [product()]
 
 
 @pytest.mark.parametrize("quantity", [3, 2**63, 10**30])
 async def test_more_than_is_left_is_sold_out_and_nothing_is_taken(store: Store, quantity: int) -> None:
-    await stock(store, product(available=2))
+    await stock(store, product(capacity=2))
     async with store.writing() as unit:
         with pytest.raises(SoldOutError):
             await unit.catalog.hold(ProductId("p"), quantity)
         await unit.commit()
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=2)]
+    assert await kept_products(store) == [product(capacity=2)]
+
+
+async def test_nothing_is_left_where_less_than_what_is_held_is_for_sale(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 3)
+    await stock(store, product(capacity=1))
+    with pytest.raises(SoldOutError):
+        await held(store, 1)
+    await released(store, 2)
+    with pytest.raises(SoldOutError):
+        await held(store, 1)
+    await released(store, 1)
+    assert await held(store, 1) == product(capacity=1, held=1)
 
 
 @pytest.mark.parametrize("name", ["unknown", "a\x00b", "\ud800"])
@@ -862,46 +941,59 @@ async def test_a_product_that_is_not_there_cannot_be_held(store: Store, name: st
             await unit.catalog.hold(ProductId(name), 1)
 
 
-async def test_releasing_puts_back(store: Store) -> None:
-    await stock(store, product(available=2))
-    async with store.writing() as unit:
-        await unit.catalog.release(ProductId("p"), 3)
-        await unit.commit()
-
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=5)]
+async def test_releasing_lets_go_of_what_was_held(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 4)
+    await released(store, 3)
+    assert await kept_products(store) == [product(capacity=5, held=1)]
 
 
-async def test_a_product_that_is_gone_or_without_limit_stays_as_it_is_when_released(store: Store) -> None:
+async def test_no_more_is_let_go_of_than_is_held(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 2)
+    await released(store, 3)
+    assert await kept_products(store) == [product(capacity=5)]
+
+
+async def test_what_was_held_is_let_go_of_whether_or_not_there_is_a_limit_by_then(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 4)
     await stock(store, product())
-    async with store.writing() as unit:
-        await unit.catalog.release(ProductId("p"), 3)
-        await unit.catalog.release(ProductId("gone"), 3)
-        await unit.commit()
+    await held(store, 7)
+    await released(store, 3)
+    await stock(store, product(capacity=5))
+    assert await kept_products(store) == [product(capacity=5, held=1)], "no unit was made up, and none was lost"
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product()]
+
+async def test_a_product_that_is_gone_stays_gone_when_released(store: Store) -> None:
+    await stock(store, product())
+    await released(store, 3)
+    await released(store, 3, "gone")
+    assert await kept_products(store) == [product()]
 
 
 async def test_stock_is_never_negative(store: Store) -> None:
     with pytest.raises(StoreUnavailableError, match="refused: stock is never negative"):
-        await stock(store, product(available=-1))
+        await stock(store, product(capacity=-1))
 
 
-async def test_of_twenty_who_want_the_last_seat_exactly_one_gets_it(new_store: NewStore) -> None:
+@pytest.mark.parametrize("wanting", [10, 20])
+async def test_of_all_who_want_the_last_seat_exactly_one_gets_it(new_store: NewStore, wanting: int) -> None:
     stores = [new_store(), new_store()]
-    await stock(stores[0], product(available=1))
-    together = asyncio.Barrier(20)
+    await stock(stores[0], product(capacity=1))
+    together = asyncio.Barrier(wanting)
 
     async def hold(store: Store) -> bool:
         await together.wait()
         try:
-            async with store.writing() as unit:
-                await unit.catalog.hold(ProductId("p"), 1)
-                await unit.commit()
+            await held(store, 1)
         except SoldOutError:
             return False
         return True
 
-    assert sorted(await asyncio.gather(*(hold(stores[n % 2]) for n in range(20)))) == [False] * 19 + [True]
+    won = await asyncio.gather(*(hold(stores[n % 2]) for n in range(wanting)))
+    assert sorted(won) == [False] * (wanting - 1) + [True]
+    assert await kept_products(stores[0]) == [product(capacity=1, held=1)]
 
 
 # --- placements -------------------------------------------------------------------------------------------------

@@ -89,6 +89,9 @@ class Buyer(Person):
         if placed is None:
             return
         self._placed = placed
+        if placed.checkout is None:
+            self.tell("finds that the order is over")
+            return
         beside = []
         if lot.random() < 0.3:
             beside.append(self.world.in_the_world(self._follow(placed)))
@@ -166,12 +169,14 @@ class Buyer(Person):
     def _asked_for(self, placed: Placed) -> Purchase:
         """What this buyer's browser asks the window for: what it was given, or something that suits it better."""
         given = placed.checkout
+        assert given is not None
         honest = Purchase(
             store_id=given.store_id,
             channel_key=given.channel_key,
             order_name=given.order_name,
             total=given.total_amount,
             currency=given.currency,
+            tax_free=given.tax_free_amount or 0,
         )
         lot = self.world.lot
         if lot.random() < 0.8:

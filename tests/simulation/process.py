@@ -271,8 +271,9 @@ class _Gateway(PaymentGateway):
 
         return await self._call(f"asks back {cancel.amount} of", cancel.payment_id, asked)
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
-        await self._call(f"registers {total} for", payment_id, lambda: self._inner.pre_register(payment_id, total))
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
+        registering = lambda: self._inner.pre_register(payment_id, total, tax_free)  # noqa: E731 - one line of many
+        await self._call(f"registers {total} for", payment_id, registering)
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         await self._call(

@@ -190,7 +190,7 @@ class World:
     async def _open(self) -> None:
         async with self.new_store().writing() as unit:
             for name, price in PRICES.items():
-                product = Product(id=ProductId(name), name=name, price=price, available=STOCK[name])
+                product = Product(id=ProductId(name), name=name, price=price, capacity=STOCK[name])
                 await unit.catalog.put(product)
             await unit.commit()
         for _ in range(self.lot.choice((1, 2, 2, 3))):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from adapters.cli.moments import PastMoment
-from adapters.cli.printing import end, fail, remark, say
+from adapters.cli.printing import end, fail, refuse, remark, say
 from adapters.cli.program import Program
 
 if TYPE_CHECKING:  # as in ``program``: a tenth of a second that `--help` does not need
@@ -178,15 +178,20 @@ def products() -> None:
 @products.command("put")
 @click.argument("product_id", metavar="ID")
 @click.option("--name", required=True, help="What buyers see.")
-@click.option("--price", required=True, type=click.IntRange(1), help="In minor units: 355000 is 355,000 won.")
+@click.option("--price", required=True, type=int, help="In minor units: 355000 is 355,000 won. 0: nothing to pay.")
 @click.option("--currency", default="KRW", show_default=True, help="Three letters.")
-@click.option("--stock", type=click.IntRange(0), help="How many there are to sell; without limit if left out.")
+@click.option("--stock", type=int, help="How many there ever are, those sold and held among them.  [default: as it is]")
+@click.option("--unlimited", is_flag=True, help="As many as anybody wants, as with a new product.")
+@click.option("--below-held", is_flag=True, help="Let --stock be less than what is sold and held.")
+@click.option("--tax-free/--taxed", default=None, help="Without value added tax, or with it.  [default: as it is]")
 @click.pass_obj
-def put_product(program: Program, product_id: str, *, name: str, price: int, currency: str, stock: int | None) -> None:
-    """Add a product, or replace it, stock included."""
+def put_product(program: Program, /, product_id: str, **said: Any) -> None:
+    """Add a product, or change it. What is sold and held of it stays so."""
     from adapters.cli.products import put_product as put
 
-    program.ask(lambda ask: put(ask, product_id, name=name, price=price, currency=currency, stock=stock))
+    if said["unlimited"] and said["stock"] is not None:
+        refuse("say --stock or --unlimited, and not both")
+    program.ask(lambda ask: put(ask, product_id, **said))
 
 
 @products.command("list")

@@ -38,6 +38,12 @@ def fail(*sentences: str) -> NoReturn:
     sys.exit(1)
 
 
+def refuse(sentence: str) -> NoReturn:
+    """End with exit code 2, and one sentence for what was said and cannot be taken."""
+    remark(f"error: {sentence}")
+    sys.exit(2)
+
+
 def end(*, well: bool) -> NoReturn:
     """End with exit code 0, or with 1 where what was found is not well."""
     sys.exit(0 if well else 1)

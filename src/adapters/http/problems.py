@@ -26,15 +26,20 @@ from application.errors import (
     OrderNotFoundError,
     OrderNotPlaceableError,
     ProductNotFoundError,
+    RefundNotFoundError,
     SoldOutError,
     StoreUnavailableError,
     TooManyStreamsError,
     WebhookRefusedError,
 )
 from domain.errors import (
+    BelowHeldError,
+    BeyondLimitsError,
     GyeoljeError,
     InvalidIdError,
     InvalidMoneyError,
+    InvalidProductError,
+    NothingToAnswerError,
     OrderNotCancellableError,
     RefundNotPossibleError,
 )
@@ -111,11 +116,16 @@ BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
     GyeoljeError: INTERNAL,
     # domain
     InvalidMoneyError: Kind(422, "invalid-amount", "Amount not possible"),
+    InvalidProductError: Kind(422, "invalid-product", "Product not possible"),
+    BelowHeldError: Kind(409, "stock-below-held", "Stock below what is held"),
+    BeyondLimitsError: Kind(409, "beyond-limits", "Beyond the limits of an order"),
     InvalidIdError: Kind(400, "invalid-id", "Malformed id"),
     OrderNotCancellableError: Kind(409, "order-not-cancellable", "Order cannot be cancelled"),
     RefundNotPossibleError: Kind(409, "refund-not-possible", "Refund not possible"),
+    NothingToAnswerError: Kind(409, "nothing-to-answer", "Nothing to answer"),
     # application
     OrderNotFoundError: Kind(404, "order-not-found", "Order not found", _NO_ORDER),
+    RefundNotFoundError: Kind(404, "refund-not-found", "Refund not found"),
     ProductNotFoundError: Kind(404, "product-not-found", "Product not found"),
     SoldOutError: Kind(409, "sold-out", "Sold out"),
     OrderNotPlaceableError: Kind(422, "order-not-placeable", "Order cannot be placed"),

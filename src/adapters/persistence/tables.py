@@ -128,7 +128,9 @@ products = table(
     column("name", Words),
     column("minor", BigInteger),
     column("currency", Words),
-    column("available", BigInteger),
+    column("capacity", BigInteger),
+    column("held", BigInteger),
+    column("tax_free", BigInteger),
 )
 
 placements = table(

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
+from fake_portone.readings import Seen
 
 from adapters.portone import wire
 from application.errors import (
@@ -26,7 +27,6 @@ from fake_portone import FakePortOne
 from fake_portone.api import SpoiledError
 from fake_portone.ledger import Cancel, RefusedError
 from fake_portone.listing import Listing
-from fake_portone.readings import Seen
 from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")
@@ -66,9 +66,12 @@ class FakePortOneGateway(PaymentGateway):
         answer = msgspec.json.encode({"cancellation": cancellation_json(done)})
         return wire.read_cancellation(answer, cancel.amount.currency)
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
         """See PaymentGateway."""
-        await self._answer(self._api.pre_register(self._secret, payment_id, total.minor, total.currency, None))
+        registering = self._api.pre_register(
+            self._secret, payment_id, total.minor, total.currency, None, tax_free=tax_free.minor or None
+        )
+        await self._answer(registering)
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         """See PaymentGateway."""

@@ -130,12 +130,12 @@ class PortOneGateway(PaymentGateway):
         )
         return wire.read_cancellation(done, cancel.amount.currency)
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
         """See PaymentGateway."""
-        await self._change(
-            f"{_payment_path(payment_id)}/pre-register",
-            {"storeId": self._store_id, "totalAmount": total.minor, "currency": total.currency},
-        )
+        body = {"storeId": self._store_id, "totalAmount": total.minor, "currency": total.currency}
+        if tax_free:
+            body["taxFreeAmount"] = tax_free.minor
+        await self._change(f"{_payment_path(payment_id)}/pre-register", body)
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         """See PaymentGateway."""

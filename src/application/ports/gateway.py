@@ -77,8 +77,11 @@ class PaymentGateway(Protocol):
         """
         ...
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
-        """Tell the gateway which sum this payment must have. Raises GatewayRefusedError if it is already paid."""
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
+        """Tell the gateway which sum this payment must have, and how much of it is untaxed.
+
+        Raises GatewayRefusedError if it is already paid.
+        """
         ...
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
@@ -116,7 +119,8 @@ class Customer:
 class Checkout:
     """The exact arguments the browser hands to the gateway's payment window, by the gateway's own names and spellings.
 
-    ``total_amount`` is in minor units of ``currency``. Source: @portone/browser-sdk 0.1.11, PaymentRequest.
+    ``total_amount`` is in minor units of ``currency``, and ``tax_free_amount`` the untaxed part of it.
+    Source: @portone/browser-sdk 0.1.11, PaymentRequest.
     """
 
     store_id: str
@@ -127,8 +131,9 @@ class Checkout:
     currency: str
     pay_method: str
     redirect_url: str
+    tax_free_amount: int | None = None
     customer: Mapping[str, str] | None = None
 
 
-PaymentWindow = Callable[[Order, Customer | None], Checkout]
-"""What the browser needs to open the payment window for an order."""
+PaymentWindow = Callable[[Order, Customer | None, str], Checkout]
+"""What the browser needs to open the payment window for an order; the text is the ticket for the way back."""

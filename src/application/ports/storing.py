@@ -128,10 +128,17 @@ class Inbox(Protocol):
 
 
 class Catalog(Protocol):
-    """What can be bought, and how much of it is left."""
+    """What can be bought, how much of it there is, and how much of that is held."""
 
     async def put(self, product: Product) -> None:
-        """Keep this product; the one of the same id is replaced, with its stock."""
+        """Keep this product; the one of the same id is replaced, but for what is held of it.
+
+        That changes by ``hold`` and ``release`` alone: nothing is held of a new one.
+        """
+        ...
+
+    async def by_id(self, product_id: ProductId) -> Product | None:
+        """The product of this id, None if there is none. In a writing unit it is held until the unit ends."""
         ...
 
     async def products(self) -> Sequence[Product]:
@@ -139,14 +146,18 @@ class Catalog(Protocol):
         ...
 
     async def hold(self, product_id: ProductId, quantity: int) -> Product:
-        """Take ``quantity`` off what is available, and return the product as it is then.
+        """Hold ``quantity`` of what is available, and return the product as it is then.
 
-        Raises ProductNotFoundError or SoldOutError, and nothing is taken.
+        Of a product without limit nothing is held, and no row is written: so no buyer waits for another.
+        Raises ProductNotFoundError or SoldOutError, and nothing is held.
         """
         ...
 
     async def release(self, product_id: ProductId, quantity: int) -> None:
-        """Put ``quantity`` back. A product that is gone, or without limit, stays as it is."""
+        """Let go of ``quantity`` that was held, whether or not the product has a limit by now; of no more than is held.
+
+        A product that is gone stays gone.
+        """
         ...
 
 

@@ -22,13 +22,16 @@ from application.check_due_orders import CheckDueOrders, Checked
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
 from application.ports import Customer, PaymentGateway
+from application.put_product import PutProduct
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
 from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
+from application.tickets import ReadReturn
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
 from domain.ids import PaymentId, ProductId, WebhookId
+from domain.limits import Limits
 from domain.money import Money
 from domain.payment import CancellationStatus, Payment, PaymentStatus, Shop
 from domain.policy import Policy
@@ -55,6 +58,7 @@ class World:
         budget: float = UNHURRIED,
         policy: Policy | None = None,
         slow_patience: float = UNHURRIED,
+        limits: Limits | None = None,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
@@ -72,8 +76,17 @@ class World:
         self.read_order = ReadOrder(self.store)
         self.show_order = ShowOrder(self.store)
         self.place_order = PlaceOrder(
-            store=self.store, gateway=gateway, window=window, clock=self.now, new_id=self.new_id, ttl=TTL
+            store=self.store,
+            gateway=gateway,
+            window=window,
+            clock=self.now,
+            new_id=self.new_id,
+            ttl=TTL,
+            limits=limits,
+            policy=policy,
         )
+        self.read_return = ReadReturn(self.store, self.now)
+        self.put_product = PutProduct(self.store)
         self.verify_payment = VerifyPayment(self.read_order, gateway, reconcile, self.now)
         self.cancel_order = CancelOrder(self.read_order, gateway, reconcile)
         self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, reconcile, self.now, budget=budget)
@@ -111,9 +124,9 @@ class World:
 
     async def stock(self) -> None:
         async with self.store.writing() as unit:
-            await unit.catalog.put(Product(id=ProductId("seat"), name="VIP 1열 1번", price=won(355_000), available=1))
+            await unit.catalog.put(Product(id=ProductId("seat"), name="VIP 1열 1번", price=won(355_000), capacity=1))
             await unit.catalog.put(Product(id=ProductId("programme"), name="프로그램 북", price=won(20_000)))
-            await unit.catalog.put(Product(id=ProductId("poster"), name="poster", price=Money(999, "USD"), available=9))
+            await unit.catalog.put(Product(id=ProductId("poster"), name="poster", price=Money(999, "USD"), capacity=9))
             await unit.catalog.put(Product(id=ProductId("free"), name="a smile", price=won(0)))
             await unit.commit()
 
@@ -127,12 +140,14 @@ class World:
 
     def purchase(self, placed: Placed, **changed: Any) -> Purchase:
         asked = placed.checkout
+        assert asked is not None
         honest: dict[str, Any] = {
             "store_id": asked.store_id,
             "channel_key": asked.channel_key,
             "order_name": asked.order_name,
             "total": asked.total_amount,
             "currency": asked.currency,
+            "tax_free": asked.tax_free_amount or 0,
         }
         return Purchase(**(honest | changed))
 

@@ -10,7 +10,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from bootstrap.doctor import limits_in_force
 from bootstrap.settings import FAKE_STORE_ID, Secret, SettingsError, read_settings
+from domain.money import Money
 
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef").decode()
 REAL = {
@@ -86,6 +88,18 @@ def test_an_empty_variable_counts_as_missing() -> None:
         ({"GYEOLJE_SWEEP_AGAIN_DAYS": "-1"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
         ({"GYEOLJE_SWEEP_AGAIN_DAYS": "91"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
         ({"GYEOLJE_SWEEP_AGAIN_DAYS": "0.5"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
+        ({"GYEOLJE_FIRST_HOLD": "-1"}, "GYEOLJE_FIRST_HOLD"),
+        ({"GYEOLJE_ORDER_UNITS_MOST": "0"}, "GYEOLJE_ORDER_UNITS_MOST"),
+        ({"GYEOLJE_ORDER_UNITS_MOST": "2001"}, "GYEOLJE_ORDER_UNITS_MOST"),
+        ({"GYEOLJE_PRODUCT_UNITS_MOST": "0"}, "GYEOLJE_PRODUCT_UNITS_MOST"),
+        ({"GYEOLJE_PRODUCT_UNITS_MOST": "101"}, "GYEOLJE_PRODUCT_UNITS_MOST"),
+        ({"GYEOLJE_LIMITS": "KRW"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=100"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=100-"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=1-2-3"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "krw=100-200"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=200-100"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": f"KRW=1-{10**16}"}, "GYEOLJE_LIMITS"),
         ({"GYEOLJE_DATABASE_URL": "mysql://x"}, "GYEOLJE_DATABASE_URL"),
         ({"GYEOLJE_WEBHOOK_PATH": "webhooks"}, "GYEOLJE_WEBHOOK_PATH"),
         ({"GYEOLJE_ALLOWED_ORIGINS": "*"}, "GYEOLJE_ALLOWED_ORIGINS"),
@@ -132,3 +146,39 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     with pytest.raises(TypeError):
         copy.copy(secret)
     assert secret.fingerprint() == "372eb377"
+
+
+def test_an_order_is_limited_as_kakaopay_limits_a_payment_unless_the_shop_says_otherwise() -> None:
+    usual = read_settings(REAL).limits
+    assert usual.amounts == ((Money(100, "KRW"), Money(2_000_000, "KRW")),)
+    assert (usual.product_units, usual.order_units) == (10, 20)
+    said = {
+        "GYEOLJE_LIMITS": "KRW=1-5, USD=100-200",
+        "GYEOLJE_ORDER_UNITS_MOST": "7",
+        "GYEOLJE_PRODUCT_UNITS_MOST": "3",
+    }
+    limits = read_settings(REAL | said).limits
+    assert limits.amounts == ((Money(1, "KRW"), Money(5, "KRW")), (Money(100, "USD"), Money(200, "USD")))
+    assert (limits.product_units, limits.order_units) == (3, 7)
+    assert read_settings(REAL | {"GYEOLJE_LIMITS": "none"}).limits.amounts == ()
+
+
+def test_goods_are_held_for_five_minutes_until_the_payment_window_opens_unless_the_shop_says_otherwise() -> None:
+    assert read_settings(REAL).policy.first_hold == timedelta(minutes=5)
+    assert read_settings(REAL | {"GYEOLJE_FIRST_HOLD": "60"}).policy.first_hold == timedelta(minutes=1)
+    assert read_settings(REAL | {"GYEOLJE_FIRST_HOLD": "0"}).policy.first_hold is None
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({}, "one payment: 100 to 2,000,000 KRW (minor units); one order: 20 units, 10 of a product; held for 300 s"),
+        ({"GYEOLJE_LIMITS": "none"}, "one payment: any amount"),
+        ({"GYEOLJE_ORDER_TTL": "60"}, "held for 60 s, and for 60 s once the window opens"),
+        ({"GYEOLJE_FIRST_HOLD": "0"}, "held for 900 s, and for 900 s once the window opens"),
+    ],
+)
+def test_the_doctor_tells_the_limits_in_force(said: dict[str, str], sentence: str) -> None:
+    finding = limits_in_force(read_settings(REAL | said))
+    assert finding.ok
+    assert sentence in finding.says

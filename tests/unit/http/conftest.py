@@ -32,7 +32,7 @@ from application.cancel_order import CancelOrder
 from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayError
-from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
+from application.follow_order import FollowOrder, Pace
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
 from application.ports import CancelPayment, ChangedPage, OrderNotifier, PaymentGateway, Store
@@ -41,6 +41,7 @@ from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOr
 from application.reconcile_order import ReconcileOrder
 from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
+from application.tickets import IssueTicket, ReadReturn, RedeemTicket
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
@@ -51,10 +52,10 @@ from domain.payment import Cancellation, Payment, PaymentStatus, Shop
 STORE_ID = "store-test"
 SECRET = "whsec_" + base64.b64encode(b"a webhook secret for these tests").decode()
 PRODUCTS = (
-    Product(id=ProductId("vip-1-1"), name="VIP 1열 1번", price=Money(355_000, "KRW"), available=1),
-    Product(id=ProductId("hall"), name="스탠딩", price=Money(99_000, "KRW"), available=None),
-    Product(id=ProductId("poster"), name="Poster", price=Money(1_500, "USD"), available=None),
-    Product(id=ProductId("dear"), name="Dear", price=Money(10**14, "KRW"), available=None),
+    Product(id=ProductId("vip-1-1"), name="VIP 1열 1번", price=Money(355_000, "KRW"), capacity=1),
+    Product(id=ProductId("hall"), name="스탠딩", price=Money(99_000, "KRW"), capacity=None),
+    Product(id=ProductId("poster"), name="Poster", price=Money(1_500, "USD"), capacity=None),
+    Product(id=ProductId("dear"), name="Dear", price=Money(10**14, "KRW"), capacity=None),
 )
 
 
@@ -75,7 +76,7 @@ class StubGateway(PaymentGateway):
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
         raise AssertionError("nothing is given back in these tests")
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
         if self.trouble is not None:
             raise self.trouble
 
@@ -239,6 +240,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
         follow_order=FollowOrder(store, notifier, pace),
         issue_ticket=IssueTicket(read_order, _now),
         redeem_ticket=RedeemTicket(store, _now),
+        read_return=ReadReturn(store, _now),
         list_products=ListProducts(store),
         put_product=PutProduct(store),
         handle_webhook_event=HandleWebhookEvent(store, gateway, reconcile, _now),

@@ -168,8 +168,9 @@ STRAY = [
     ("UPDATE refunds SET status = 'SUCCEEDED'", "a refund that has ended says when"),
     ("UPDATE refunds SET status = 'DONE', ended_at = 1", "a refund has a known status"),
     ("DELETE FROM refunds", "a refund is never deleted"),
-    ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', -1)", "stock is never negative"),
-    ("INSERT INTO products VALUES ('p', 'p', -1, 'KRW', 1)", "a price is never negative"),
+    ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', -1, 0, 0)", "stock is never negative"),
+    ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', NULL, -1, 0)", "stock is never negative"),
+    ("INSERT INTO products VALUES ('p', 'p', -1, 'KRW', 1, 0, 0)", "a price is never negative"),
     ("INSERT INTO placements VALUES ('k', 'nobody', 'f', 's')", "everything belongs to an order"),
 ]
 

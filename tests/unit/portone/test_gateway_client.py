@@ -503,22 +503,28 @@ async def test_a_cancel_without_a_usable_answer_is_unknown_and_sent_once(
 
 async def test_a_sum_is_registered_before_the_payment(gateway: PortOneGateway, server: Server) -> None:
     server.will(says(200, {}))
-    await gateway.pre_register(OURS, Money(71000, "KRW"))
+    await gateway.pre_register(OURS, Money(71000, "KRW"), Money.zero("KRW"))
     (asked,) = server.asked
     assert asked.line == f"POST /payments/{OURS}/pre-register HTTP/1.1"
     assert json.loads(asked.body) == {"storeId": "store-1", "totalAmount": 71000, "currency": "KRW"}
 
 
+async def test_the_untaxed_part_of_a_sum_is_registered_with_it(gateway: PortOneGateway, server: Server) -> None:
+    server.will(says(200, {}))
+    await gateway.pre_register(OURS, Money(71000, "KRW"), Money(20000, "KRW"))
+    assert json.loads(server.asked[0].body)["taxFreeAmount"] == 20000
+
+
 async def test_no_sum_is_registered_for_what_is_paid(gateway: PortOneGateway, server: Server) -> None:
     server.will(says(409, {"type": "ALREADY_PAID"}))
     with pytest.raises(GatewayRefusedError, match="ALREADY_PAID"):
-        await gateway.pre_register(OURS, Money(71000, "KRW"))
+        await gateway.pre_register(OURS, Money(71000, "KRW"), Money.zero("KRW"))
 
 
 async def test_a_proxys_page_does_not_register_a_sum(gateway: PortOneGateway, server: Server) -> None:
     server.will(says(200, HTML, "text/html"))
     with pytest.raises(GatewayUnavailableError):
-        await gateway.pre_register(OURS, Money(71000, "KRW"))
+        await gateway.pre_register(OURS, Money(71000, "KRW"), Money.zero("KRW"))
 
 
 @pytest.mark.parametrize(("store", "where"), [("store 1&x", "?storeId=store%201%26x"), (None, "")])

@@ -158,7 +158,7 @@ class SqlOrders(Orders):
 
 def _order_values(order: Order) -> dict[str, Any]:
     seen, asks = order.observed, order.attention
-    lines = [[n.product_id, n.name, n.quantity, n.price.minor, n.price.currency] for n in order.lines]
+    lines = [_line_values(line) for line in order.lines]
     return {
         "id": order.id,
         "payment_id": order.payment_id,
@@ -239,5 +239,21 @@ def _attention(row: Row[Any]) -> Attention | None:
     return Attention(kind=AttentionKind(row.attention_kind), why=row.attention, since=row.attention_since)
 
 
-def _line(product_id: str, name: str, quantity: int, minor: int, currency: str) -> OrderLine:
-    return OrderLine(product_id=ProductId(product_id), name=name, quantity=quantity, price=Money(minor, currency))
+def _line_values(line: OrderLine) -> list[str | int]:
+    """A line to keep. One that holds nothing and is taxed is kept as all of them were once: it stays the same."""
+    values: list[str | int] = [line.product_id, line.name, line.quantity, line.price.minor, line.price.currency]
+    return [*values, line.held, int(line.tax_free)] if line.held or line.tax_free else values
+
+
+def _line(  # noqa: PLR0917 - as they stand in a row
+    product_id: str, name: str, quantity: int, minor: int, currency: str, held: int = 0, tax_free: int = 0
+) -> OrderLine:
+    """A line as it is kept."""
+    return OrderLine(
+        product_id=ProductId(product_id),
+        name=name,
+        quantity=quantity,
+        price=Money(minor, currency),
+        held=held,
+        tax_free=bool(tax_free),
+    )
