@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
-from fake_portone.readings import Seen
 
 from adapters.portone import wire
 from application.errors import (
@@ -24,7 +23,7 @@ from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 from fake_portone import FakePortOne
-from fake_portone.api import SpoiledError
+from fake_portone.api import Seen, SpoiledError
 from fake_portone.ledger import Cancel, RefusedError
 from fake_portone.listing import Listing
 from fake_portone.shapes import cancellation_json, payment_json
