@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
@@ -18,7 +18,7 @@ from application.errors import (
     GatewayUnavailableError,
     Refusal,
 )
-from application.ports import CancelPayment, PaymentGateway
+from application.ports import CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
@@ -29,7 +29,6 @@ from fake_portone.listing import Listing
 from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")
-_PAGE = 60_000  # all at once, so that no change in between moves a payment from one page to another
 
 
 class FakePortOneGateway(PaymentGateway):
@@ -41,7 +40,6 @@ class FakePortOneGateway(PaymentGateway):
     def __init__(self, fake: FakePortOne, *, api_secret: str | None = None, patience: float = 60.0) -> None:
         self._api = fake.api
         self._secret = fake.api_secret if api_secret is None else api_secret
-        self._store_id = fake.store_id
         self._patience = patience
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
@@ -60,6 +58,7 @@ class FakePortOneGateway(PaymentGateway):
             amount=cancel.amount.minor,
             expected_left=cancel.left.minor,
             tax_free=cancel.tax_free.minor,
+            to_account=cancel.account is not None,
             store_id=cancel.store_id,
         )
         done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.key))
@@ -77,14 +76,13 @@ class FakePortOneGateway(PaymentGateway):
         """See PaymentGateway."""
         await self._answer(self._api.close_account(self._secret, payment_id, store_id, None))
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
         """See PaymentGateway."""
-        listing = Listing(size=_PAGE, store_id=self._store_id, since=since, until=until, newest_first=False)
+        listing = Listing(number=number, size=size, store_id=store_id, since=since, until=until, newest_first=False)
         page = await self._answer(self._api.page(self._secret, listing))
-        if page.total > _PAGE:
-            raise GatewayUnavailableError(f"more than {_PAGE} payments changed")
-        for item in page.items:
-            yield _payment(item)
+        return ChangedPage(payments=[wire.read_listed(_record(item)) for item in page.items], total=page.total)
 
     async def _answer(self, asked: Awaitable[_T]) -> _T:
         try:
@@ -108,4 +106,8 @@ def _translated(refused: RefusedError) -> GatewayDeniedError | GatewayBusyError 
 
 def _payment(seen: Seen) -> Payment:
     """The record as our own client reads it: what stands in it is decided in one place."""
-    return wire.read_payment(msgspec.json.encode(payment_json(seen.payment, seen.said, strange=seen.strange)))
+    return wire.read_payment(_record(seen))
+
+
+def _record(seen: Seen) -> bytes:
+    return msgspec.json.encode(payment_json(seen.payment, seen.said, strange=seen.strange))
