@@ -19,6 +19,8 @@ from application.audit_payments import Audit
 from application.follow_order import OrderEvent
 from application.ports import CancelPayment, Store
 from application.refund_order import RefundOrderCommand
+from domain.attention import AttentionKind
+from domain.audit import FindingKind
 from domain.history import HistoryEntry
 from domain.ids import OrderId, RefundId, WebhookId
 from domain.lifecycle import CancelReason, OrderStatus
@@ -251,8 +253,11 @@ class Judge:
         """Somebody asked for an audit of all that there was."""
         captured = {currency: balance.captured for currency, balance in self.ledger.totals().items()}
         found = {currency: balance.captured for currency, balance in audit.balances.items() if balance.captured}
-        if not audit.is_clean or found != captured:
-            self.broken(Property.AUDITED, f"{captured} was captured, and the audit says {audit}")
+        wrong = {finding.order_id for finding in audit.findings if finding.kind.is_wrong}
+        waits = {order_id for order_id, kept in self.known.items() if _waits_for_a_person(kept)}
+        named = {finding.order_id for finding in audit.findings if finding.kind is FindingKind.UNANSWERED}
+        if wrong != waits or named != waits or found != captured:
+            self.broken(Property.AUDITED, f"{captured} was captured, {waits} wait, and the audit says {audit}")
 
     def standing(self) -> dict[OrderId, tuple[object, ...]]:
         """Where everything stands, to be compared after everything was delivered again."""
@@ -346,6 +351,13 @@ class Judge:
     async def _is_kept(self, webhook_id: WebhookId) -> bool:
         async with self.store.reading() as unit:
             return await unit.inbox.seen(webhook_id)
+
+
+def _waits_for_a_person(kept: Kept) -> bool:
+    """Whether a refund goes no further until a person says how."""
+    asks = kept.order.attention
+    kinds = (AttentionKind.REFUND_REFUSED, AttentionKind.REFUND_UNCLEAR)
+    return asks is not None and (asks.kind in kinds or kept.order.by_hand)
 
 
 def _moment(order: Order) -> datetime:

@@ -272,6 +272,7 @@ async def test_what_the_two_sides_do_not_both_bear_out_is_unexplained(world: Any
     assert (finding.kind, finding.order_id) == (FindingKind.UNEXPLAINED, placed.order.id)
     assert finding.payment_id == placed.order.payment_id
     assert finding.why == why
+    assert finding.amount is not None
     assert finding.amount.minor == amount
     assert found.balances["KRW"].unexplained == amount
     assert found.balances["KRW"].completed == 4 * PRICE
@@ -470,7 +471,7 @@ class Broken:
     async def changed_page(self, *asked: Any, **more: Any) -> ChangedPage:
         self._count()
         page = await self._inner.changed_page(*asked, **more)
-        unread = {"status": PaymentStatus.UNKNOWN, "said": UNREADABLE}
+        unread: dict[str, Any] = {"status": PaymentStatus.UNKNOWN, "said": UNREADABLE}
         return replace(page, payments=[replace(p, **unread) if p.id == self._unreadable else p for p in page.payments])
 
     def _count(self) -> None:
@@ -574,6 +575,7 @@ async def test_in_full_an_order_is_covered_however_its_payment_is_dated(world: A
         record = world.fake.ledger._payments[str(placed.order.payment_id)]
         world.fake.ledger._payments[record.id] = replace(record, status_changed_at=dated)
         observed = order_of(world, placed).observed
+        assert observed is not None
         falsify(world, placed, observed=replace(observed, changed_at=dated))
     assert (await world.audit_payments(full=True)).payments == 2
     assert (await audit(world)).payments == 1, "to come, and nobody said until when"
