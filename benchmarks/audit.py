@@ -4,8 +4,9 @@
 
 Makes a fake PortOne in this process with so many payments, spread over 90 days, and a SQLite file with an order for
 each (or for the latest ``--orders`` of them, the others being nobody's); then audits all of it in full, and with
-``--broken-off`` a second time, broken off half way and gone on with. Prints one JSON document: payments a second, requests, and how
-much memory the audit itself took (the fake holds its payments in the same process: that is told apart).
+``--broken-off`` a second time, broken off half way and gone on with. Prints one JSON document: payments a second,
+requests, and how much memory the audit itself took (the fake holds its payments in the same process: that is told
+apart).
 """
 
 from __future__ import annotations
@@ -107,10 +108,12 @@ def write_orders(path: Path, fake: FakePortOne, numbers: range) -> None:
 
 async def measure(payments: int, orders: int, folder: Path, *, broken_off: bool) -> dict[str, object]:
     clock = [NOW]
+
+    def seconds_now() -> float:
+        return clock[0].timestamp()
+
     settings = FakePortOneSettings(api_secret="s", store_id=STORE, webhook_secret="c2VjcmV0c2VjcmV0c2VjcmV0")
-    fake = FakePortOne(
-        settings, clock=FakeClock(now=lambda: clock[0], monotonic=lambda: clock[0].timestamp(), speed=1.0)
-    )
+    fake = FakePortOne(settings, clock=FakeClock(now=lambda: clock[0], monotonic=seconds_now, speed=1.0))
     begun = time.perf_counter()
     fill(fake, clock, payments)
     path = folder / "gyeolje.db"
@@ -129,7 +132,7 @@ async def measure(payments: int, orders: int, folder: Path, *, broken_off: bool)
     since = NOW - timedelta(days=DAYS + 1)
     await fake_sorts_them(gateway, since)
     gc.collect()
-    before, told = resident(), []
+    before, told = resident(), list[float]()
 
     def note(progress: AuditProgress) -> None:
         if progress.payments >= (len(told) + 1) * payments / 10:
