@@ -10,7 +10,8 @@ from application.ports import Clock, NewId, OrderNotifier, Store, UnitOfWork
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
 from domain.order import Order
-from domain.payment import Payment, Shop
+from domain.payment import Payment, PaymentStatus, Shop
+from domain.policy import Policy
 from domain.reconciliation import check_failed, reconcile
 from domain.refund import RefundStatus
 from domain.revision import Reconciliation
@@ -22,11 +23,15 @@ _Decide = Callable[[UnitOfWork, Order], Awaitable[Reconciliation]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """How reconciling ended. ``duplicate``: the webhook event was there before, so nothing was done."""
+    """How reconciling ended. ``duplicate``: the webhook event was there before, so nothing was done.
+
+    ``is_stale``: the record knew less than the order, so nothing may be concluded from it.
+    """
 
     order: Order
     close_account: bool = False
     duplicate: bool = False
+    is_stale: bool = False
 
 
 class ReconcileOrder:
@@ -35,12 +40,22 @@ class ReconcileOrder:
     ``order`` may have been read long before: it is saved only if nobody changed it since, else read and decided again.
     """
 
-    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock, new_id: NewId, shop: Shop) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifier: OrderNotifier,
+        clock: Clock,
+        new_id: NewId,
+        shop: Shop,
+        *,
+        policy: Policy | None = None,
+    ) -> None:
         self._store = store
         self._notifier = notifier
         self._clock = clock
         self._new_id = new_id
         self._shop = shop
+        self._policy = policy or Policy()
 
     async def __call__(
         self,
@@ -64,6 +79,8 @@ class ReconcileOrder:
                 shop=self._shop,
                 now=self._clock(),
                 refund_id=RefundId(self._new_id()),
+                policy=self._policy,
+                announces_more=_announces_more(event, payment),
                 refunds=[refund for refund in refunds if refund.status is RefundStatus.REQUESTED],
                 give_up=give_up,
                 on_schedule=on_schedule,
@@ -76,7 +93,11 @@ class ReconcileOrder:
         """Keep ``event`` and have the order checked now, by whoever checks due orders."""
 
         async def decide(_: UnitOfWork, current: Order) -> Reconciliation:
-            return Reconciliation(order=current.check_by(self._clock()))
+            now = self._clock()
+            announced = (
+                current if not _tells_of_money(event) else replace(current, announced_at=current.announced_at or now)
+            )
+            return Reconciliation(order=announced.check_by(now))
 
         return await self._commit(order, decide, event, outcome="stored")
 
@@ -103,7 +124,10 @@ class ReconcileOrder:
                 stored = await record(unit, current, reconciliation)
                 if event is not None or stored is not current:
                     await unit.commit()
-            return Reconciled(order=stored, close_account=reconciliation.close_account), bool(reconciliation.entries)
+            reconciled = Reconciled(
+                order=stored, close_account=reconciliation.close_account, is_stale=reconciliation.is_stale
+            )
+            return reconciled, bool(reconciliation.entries)
 
         reconciled, is_news = await retrying(once)
         if is_news:
@@ -123,3 +147,27 @@ class ReconcileOrder:
         if event is None or not event.implies or (payment is not None and payment.status in event.implies):
             return reconciliation
         return replace(reconciliation, order=reconciliation.order.check_by(self._clock() + LAGGING))
+
+
+_MONEY = frozenset(
+    {
+        PaymentStatus.PAY_PENDING,
+        PaymentStatus.VIRTUAL_ACCOUNT_ISSUED,
+        PaymentStatus.PAID,
+        PaymentStatus.PARTIAL_CANCELLED,
+    }
+)
+"""What a webhook may tell of that keeps an order from expiring until the record shows it."""
+
+
+def _tells_of_money(event: WebhookEvent) -> bool:
+    return bool(event.implies & _MONEY)
+
+
+def _announces_more(event: WebhookEvent | None, payment: Payment | None) -> bool | None:
+    """Whether ``event`` tells of money that the record does not show; None where it says nothing of money."""
+    if payment is not None and payment.captured is not None:
+        return False
+    if event is None or not _tells_of_money(event):
+        return None
+    return payment is None or payment.status not in event.implies

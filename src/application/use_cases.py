@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.check_due_orders import CheckDueOrders
@@ -12,7 +13,7 @@ from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
-from application.refund_order import RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
 from application.verify_payment import VerifyPayment
 
@@ -32,6 +33,8 @@ class UseCases:
     put_product: PutProduct
     handle_webhook_event: HandleWebhookEvent
     refund_order: RefundOrder
+    withdraw_refund: WithdrawRefund
+    answer_attention: AnswerAttention
     check_due_orders: CheckDueOrders
     sweep_payments: SweepPayments
     audit_payments: AuditPayments

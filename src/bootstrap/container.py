@@ -14,8 +14,10 @@ from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
@@ -23,7 +25,7 @@ from application.place_order import PlaceOrder
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
@@ -73,9 +75,10 @@ class Container(containers.DeclarativeContainer):
     )
 
     shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
-    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop)
+    policy = settings.provided.policy
+    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop, policy=policy)
     read_order = providers.Singleton(ReadOrder, store)
-    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile)
+    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile, clock)
 
     use_cases = providers.Singleton(
         UseCases,
@@ -97,7 +100,11 @@ class Container(containers.DeclarativeContainer):
         list_products=providers.Singleton(ListProducts, store),
         put_product=providers.Singleton(PutProduct, store),
         handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, reconcile, clock),
-        refund_order=providers.Singleton(RefundOrder, store, notifier, clock),
+        refund_order=providers.Singleton(
+            RefundOrder, store, notifier, clock, gateway=gateway, carry_out_refunds=carry_out_refunds
+        ),
+        withdraw_refund=providers.Singleton(WithdrawRefund, store, notifier, clock),
+        answer_attention=providers.Singleton(AnswerAttention, store, notifier, clock),
         check_due_orders=providers.Singleton(
             CheckDueOrders,
             store=store,

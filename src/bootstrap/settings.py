@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from domain.policy import Policy
+
 PORTONE_API_URL = "https://api.portone.io"  # source: PortOne's OpenAPI document, `servers`
 
 FAKE_API_URL = "http://127.0.0.1:8100"
@@ -68,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_path: str = msgspec.field(name="GYEOLJE_WEBHOOK_PATH", default="/api/v1/webhooks/portone")
     order_ttl: int = msgspec.field(name="GYEOLJE_ORDER_TTL", default=900)
     sweep_every: int = msgspec.field(name="GYEOLJE_SWEEP_EVERY", default=600)
+    deposit_ttl: int = msgspec.field(name="GYEOLJE_DEPOSIT_TTL", default=0)
+    restock: Literal["cancelled", "never"] = msgspec.field(name="GYEOLJE_RESTOCK", default="cancelled")
     api_secret: Secret = msgspec.field(name="PORTONE_API_SECRET")
     store_id: str = msgspec.field(name="PORTONE_STORE_ID")
     channel_key: str = msgspec.field(name="PORTONE_CHANNEL_KEY")
@@ -84,6 +88,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def ttl(self) -> timedelta:
         """How long an order may stay unpaid."""
         return timedelta(seconds=self.order_ttl)
+
+    @property
+    def policy(self) -> Policy:
+        """What the shop decides about its orders."""
+        within = timedelta(seconds=self.deposit_ttl) if self.deposit_ttl else None
+        return Policy(deposit_within=within, restock_cancelled=self.restock == "cancelled")
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -156,6 +166,7 @@ def _problems(settings: Settings) -> list[str]:
     return [
         *_problems_with_the_gateway(settings),
         *_problems_with_secrets(settings),
+        *_problems_with_times(settings),
         *_problems_with_addresses(settings),
     ]
 
@@ -193,12 +204,19 @@ def _problems_with_secrets(settings: Settings) -> list[str]:
     return problems
 
 
-def _problems_with_addresses(settings: Settings) -> list[str]:
+def _problems_with_times(settings: Settings) -> list[str]:
     problems = []
     if settings.order_ttl < 1:
         problems.append("GYEOLJE_ORDER_TTL must be at least 1 second")
+    if settings.deposit_ttl and settings.deposit_ttl < settings.order_ttl:
+        problems.append("GYEOLJE_DEPOSIT_TTL must be at least GYEOLJE_ORDER_TTL, or 0 for no longer than that")
     if settings.sweep_every < 0:
         problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
+    return problems
+
+
+def _problems_with_addresses(settings: Settings) -> list[str]:
+    problems = []
     if not settings.webhook_path.startswith("/") or "{" in settings.webhook_path:
         problems.append("GYEOLJE_WEBHOOK_PATH must be a plain path that begins with /")
     if settings.hints:

@@ -37,6 +37,7 @@ async def work(
             await asyncio.wait((checking,))
         if not checking.cancelled() and (pause := checking.result()):
             await _is_set_within(stopping, pause)
+    await check_due_orders.finish(_GRACE)
 
 
 async def keep_sweeping(sweep_payments: SweepPayments, stopping: asyncio.Event, *, every: float) -> None:

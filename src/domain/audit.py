@@ -136,7 +136,7 @@ def _explain_agreed(order: Order, payment: Payment, shop: Shop) -> Explanation:
 
 def _explain_nothing(order: Order | None, payment: Payment | None) -> Explanation:
     """The gateway took nothing: then no order may say that it did."""
-    if order is None or order.captured is None:
+    if order is None or not order.captured:
         return Explanation()
     says = f"says {payment.said[:64]!r}" if payment is not None else "knows no such payment"
     why = f"the order is {order.status} and says that {order.captured} was taken, and the gateway {says}"

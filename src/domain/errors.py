@@ -19,3 +19,7 @@ class OrderNotCancellableError(GyeoljeError):
 
 class RefundNotPossibleError(GyeoljeError):
     """More was asked back than is left of what was paid, or the order was never paid."""
+
+
+class NothingToAnswerError(GyeoljeError):
+    """This order does not ask for a person."""

@@ -7,10 +7,11 @@ import hmac
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from domain.attention import Attention
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
-from domain.payment import Payment
+from domain.payment import Payment, PaymentStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,32 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Which observation was applied last: nothing older is ever applied after it."""
+    """What the gateway's record said that was applied last. ``knowledge`` decides whether another knows more.
+
+    ``deposit_due`` is until when an issued account takes money, ``disputed`` whether the buyer denies the payment.
+    """
 
     said: str
     attempt: str | None = None
     changed_at: datetime | None = None
     updated_at: datetime | None = None
+    deposit_due: datetime | None = None
+    disputed: bool = False
+
+    @property
+    def waits_for_deposit(self) -> bool:
+        """Whether an account was issued for the buyer to send the money to."""
+        return self.said == PaymentStatus.VIRTUAL_ACCOUNT_ISSUED
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the approval was taking its time."""
+        return self.said == PaymentStatus.PAY_PENDING
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the buyer's last attempt failed."""
+        return self.said == PaymentStatus.FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +61,7 @@ class Order:
     ``captured`` is what the gateway took, in the currency it took it in; None while it took nothing. ``refunded`` is
     what went back, ``owed`` what REQUESTED refunds will still give back: ``refunded + owed`` never passes ``captured``.
     ``seq`` is the number of the last history entry, ``version`` the stored row's, which changes with every save.
+    ``announced_at`` is since when a signed webhook tells of more than the record shows; None once the record does.
     ``check_at`` None means at rest. ``checks`` counts checks in the present state, ``failures`` failed ones in a row.
     ``token_hash`` is the SHA-256 (hex) of the buyer's token.
     """
@@ -58,7 +80,8 @@ class Order:
     reason: CancelReason | None = None
     captured: Money | None = None
     observed: Observed | None = None
-    attention: str | None = None
+    announced_at: datetime | None = None
+    attention: Attention | None = None
     seq: int = 0
     version: int = 0
     check_at: datetime | None = None
@@ -88,16 +111,6 @@ class Order:
     def check_by(self, moment: datetime) -> Order:
         """This order, to be checked by ``moment`` at the latest."""
         return replace(self, check_at=min(self.check_at or moment, moment))
-
-    def knows_more_than(self, payment: Payment) -> bool:
-        """Whether ``payment`` is an older record than the one that was applied last."""
-        seen = self.observed
-        if seen is None:
-            return False
-        for theirs, ours in ((payment.changed_at, seen.changed_at), (payment.updated_at, seen.updated_at)):
-            if theirs is not None and ours is not None and theirs != ours:
-                return theirs < ours
-        return False
 
 
 def hash_token(token: str) -> str:

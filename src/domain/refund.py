@@ -2,27 +2,68 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.ids import OrderId, RefundId
 from domain.money import Money
+from domain.payment import Cancellation, Payment
+
+KEY_LIFE = timedelta(hours=3)  # how long the gateway remembers an Idempotency-Key (developers.portone.io, api)
+_KEY_TRUSTED = KEY_LIFE - timedelta(minutes=10)
+_QUOTE = re.compile(r"\[[0-9a-f]{32}\]", re.ASCII)  # a refund of ours, named in full
+_CLOCKS_APART = timedelta(minutes=5)  # by how much a cancellation may be dated before we asked for it
 
 
 class RefundStatus(StrEnum):
-    """REQUESTED until the gateway's own record shows how it ended."""
+    """REQUESTED until the gateway's own record shows how it ended, or until it is clear that it cannot be done."""
 
     REQUESTED = "REQUESTED"
     SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
+    FAILED = "FAILED"  # tried and not carried out; money still owed needs a new refund
+    REFUSED = "REFUSED"  # the gateway will never do it as it is; a person is asked
+    WITHDRAWN = "WITHDRAWN"  # whoever asked for it, or an operator, took it back
+
+
+class Need(StrEnum):
+    """What a refused refund needs before it can be asked for anew."""
+
+    ACCOUNT = "account"  # an account of the buyer's to send the money to
+    TAX_PART = "tax_part"  # another division into taxed and untaxed
+    DEPOSIT = "deposit"  # money of the shop's at the payment provider
+    NOTHING = "nothing"  # nothing helps: it has to be given back outside the gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What the gateway was asked, word for word, so that the very same can be asked again.
+
+    ``key`` is the request's Idempotency-Key. ``amount`` was to go back, ``tax_free`` of it untaxed, out of ``left``,
+    which the gateway compares with what is left. ``gone`` is how much had gone back by then.
+    """
+
+    key: str
+    amount: Money
+    tax_free: Money
+    left: Money
+    gone: Money
+    at: datetime
+    times: int = 1
+
+    def key_lives(self, now: datetime) -> bool:
+        """Whether the gateway still knows the request by its key, and would not carry it out twice."""
+        return self.at <= now < self.at + _KEY_TRUSTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """One intent to give money back, carried out at most once. Its id is also its Idempotency-Key at the gateway.
+    """One intent to give money back, carried out at most once.
 
-    ``requested_by`` is ``gyeolje`` for money we must not keep, else whoever asked. ``failure`` says why it FAILED.
+    ``requested_by`` is ``gyeolje`` for money we must not keep, else whoever asked. ``failure`` says why it FAILED or
+    was REFUSED, ``needs`` what would help; of a REQUESTED one it is what has to be handed over with it. ``sent`` is
+    what was asked of the gateway last, ``cancellation_id`` the name that the gateway then gave to it.
     """
 
     id: RefundId
@@ -34,6 +75,9 @@ class Refund:
     status: RefundStatus = RefundStatus.REQUESTED
     ended_at: datetime | None = None
     failure: str | None = None
+    needs: Need | None = None
+    sent: Sent | None = None
+    cancellation_id: str | None = None
 
     def succeeded(self, now: datetime) -> Refund:
         """This refund, seen done at the gateway."""
@@ -42,3 +86,61 @@ class Refund:
     def failed(self, failure: str, now: datetime) -> Refund:
         """This refund, which will never be carried out; money still owed needs a new one."""
         return replace(self, status=RefundStatus.FAILED, ended_at=now, failure=failure)
+
+    def refused(self, failure: str, needs: Need, now: datetime) -> Refund:
+        """This refund, which the gateway will never do as it is."""
+        return replace(self, status=RefundStatus.REFUSED, ended_at=now, failure=failure, needs=needs)
+
+    def withdrawn(self, now: datetime) -> Refund:
+        """This refund, which nobody asks for any more."""
+        return replace(self, status=RefundStatus.WITHDRAWN, ended_at=now)
+
+    def answered(self, cancellation_id: str) -> Refund:
+        """This refund by the gateway's own name for it."""
+        return replace(self, cancellation_id=cancellation_id)
+
+    def found_in(self, payment: Payment) -> Cancellation | None:
+        """What the gateway's record says of it; None where it shows none of it."""
+        return payment.cancellation(self.id, self.sent.amount if self.sent else self.amount, self.cancellation_id)
+
+    def next_request(self, payment: Payment, key: str, now: datetime, *, moved: bool = False) -> Sent | None:
+        """What to ask the gateway, whose record ``payment`` shows none of it yet; None where nobody can tell.
+
+        The same as before, under the same key, for as long as the gateway knows the key. After that, or where what is
+        left turned out to be another sum (``moved``), anew under ``key``: but never where money went back meanwhile
+        that may have been this very refund.
+        """
+        before = self.sent
+        if before is None:
+            return self._anew(payment, key, now)
+        if before.key_lives(now) and not moved:
+            return replace(before, times=before.times + 1)
+        if self.may_be_done(payment):
+            return None
+        fresh = self._anew(payment, key, now)
+        if moved and (fresh.left, fresh.amount) == (before.left, before.amount):
+            fresh = self._anew(payment, key, now, left=payment.left_paid)
+        return replace(fresh, gone=min(before.gone, fresh.gone), times=before.times + 1)
+
+    def may_be_done(self, payment: Payment) -> bool:
+        """Whether it may be among what went back since: as a cancellation that names nobody, or that is not listed."""
+        before = self.sent
+        if before is None:
+            return False
+        more_went_back = payment.went_back != before.gone
+        if more_went_back and payment.unlisted >= before.amount:
+            return True
+        since = self.requested_at - _CLOCKS_APART
+        return any(
+            c.amount == before.amount
+            and c.may_move_money
+            and not _QUOTE.search(c.reason)
+            and (more_went_back or c.is_under_way if c.requested_at is None else c.requested_at >= since)
+            for c in payment.cancellations
+        )
+
+    def _anew(self, payment: Payment, key: str, now: datetime, *, left: Money | None = None) -> Sent:
+        left = payment.left if left is None else left
+        amount = min(self.amount, left)
+        untaxed = payment.tax_free_of(amount)
+        return Sent(key=key, amount=amount, tax_free=untaxed, left=left, gone=payment.went_back, at=now)

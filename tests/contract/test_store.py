@@ -34,6 +34,7 @@ NewStore = Callable[..., Store]
 
 Find = Callable[[UnitOfWork, Order], Awaitable[Order | None]]
 
+NOBODY: Any = None  # whoever is not asked
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 SHOP = Shop(store_id="store-1", channel_type="LIVE")
 SEAT = OrderLine(product_id=ProductId("vip-1-1"), name="VIP 1열 1번", quantity=1, price=Money(355_000, "KRW"))
@@ -652,7 +653,10 @@ async def test_a_refund_asked_for_ten_times_at_once_with_one_key_is_one(
     command = RefundOrderCommand(
         order_id=order.id, amount=amount, reason="", requested_by="operator", idempotency_key="once"
     )
-    ask_back = [RefundOrder(store, InProcessNotifier(), lambda: NOW) for store in stores]
+    ask_back = [
+        RefundOrder(store, InProcessNotifier(), lambda: NOW, gateway=NOBODY, carry_out_refunds=NOBODY)
+        for store in stores
+    ]
 
     refunds = await asyncio.gather(*(ask_back[n % 2](command) for n in range(10)))
 

@@ -19,10 +19,10 @@ from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.engine import create_engine, migrate
 from adapters.persistence.sql import SqlStore
 from adapters.portone.fake_gateway import FakePortOneGateway
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.read_order import OrderRecord, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds
 from application.sweep_payments import SweepPayments
 from domain.ids import OrderId
 from domain.lifecycle import CancelReason, OrderStatus
@@ -98,7 +98,7 @@ class Later:
             store=self.store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile),
+            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile, self.now),
             clock=self.now,
         )
         self.sweep_payments = SweepPayments(

@@ -34,6 +34,7 @@ from dependency_injector import providers
 
 from adapters.http.serving import Server
 from adapters.persistence.sql import SqlStore
+from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayUnavailableError
 from application.handle_webhook_event import HandleWebhookEvent
 from application.refund_order import RefundOrderCommand
@@ -500,22 +501,29 @@ async def _body(receive: Any) -> bytes:
 # --- one service ---------------------------------------------------------------------------------------------------
 
 
+class _Checking:
+    """Checks that pass through the saboteur's hands."""
+
+    def __init__(self, check_due_orders: CheckDueOrders, saboteur: Saboteur) -> None:
+        self._check_due_orders = check_due_orders
+        self._saboteur = saboteur
+        self.finish = check_due_orders.finish
+
+    async def __call__(self) -> Any:
+        await self._saboteur.working.wait()
+        async with self._saboteur.flow("check"):
+            await self._saboteur.passed("arrived")
+            checked = await self._check_due_orders()
+            if checked:
+                await self._saboteur.passed("done")
+            return checked
+
+
 async def _serve(port: int) -> None:
     saboteur = Saboteur()
     container = Container(settings=read_settings())
     _sabotaged(container, saboteur)
-    check_due_orders = container.use_cases().check_due_orders
-
-    async def check() -> Any:
-        await saboteur.working.wait()
-        async with saboteur.flow("check"):
-            await saboteur.passed("arrived")
-            checked = await check_due_orders()
-            if checked:
-                await saboteur.passed("done")
-            return checked
-
-    checking: Any = check
+    checking: Any = _Checking(container.use_cases().check_due_orders, saboteur)
     async with service.opened(container):
         await load_samples(container.use_cases())
         app: Any = service.application(container)

@@ -111,6 +111,61 @@ def show_order(program: Program, order_id: str, *, as_json: bool) -> None:
     program.ask(lambda ask: print_order(ask, order_id, as_json=as_json))
 
 
+@orders.command("refund")
+@click.argument("order_id", metavar="ID")
+@click.option(
+    "--amount", type=click.IntRange(1), help="In minor units of the order's currency; all that is left if left out."
+)
+@click.option("--reason", required=True, help="Why; PortOne and the payment provider keep it.")
+@click.option(
+    "--to", "account", metavar="BANK:NUMBER:HOLDER", help="The buyer's account, for money that was sent to one."
+)
+@click.option("--key", help="Your name for this refund: asked again with it, nothing is asked twice.")
+@_JSON
+@click.pass_obj
+def refund_order(
+    program: Program,
+    order_id: str,
+    *,
+    amount: int | None,
+    reason: str,
+    account: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Give money of a paid order back. The worker carries it out; with --to it is carried out at once."""
+    from adapters.cli.refunds import request_refund
+
+    program.ask(
+        lambda ask: request_refund(
+            ask, order_id, amount=amount, reason=reason, account=account, key=key, as_json=as_json
+        )
+    )
+
+
+@orders.command("withdraw-refund")
+@click.argument("order_id", metavar="ID")
+@click.argument("refund_id", metavar="REFUND")
+@_JSON
+@click.pass_obj
+def withdraw_refund(program: Program, order_id: str, refund_id: str, *, as_json: bool) -> None:
+    """Take back a refund that PortOne was not asked for yet, or of which nobody can tell whether it was done."""
+    from adapters.cli.refunds import withdraw
+
+    program.ask(lambda ask: withdraw(ask, order_id, refund_id, as_json=as_json))
+
+
+@orders.command("answer")
+@click.argument("order_id", metavar="ID")
+@click.option("--note", required=True, help="What was done about it; it stands in the order's history.")
+@click.pass_obj
+def answer_attention(program: Program, order_id: str, *, note: str) -> None:
+    """Say that what an order asks a person about was seen to. It is checked at once, and asks again if it has to."""
+    from adapters.cli.orders import answer
+
+    program.ask(lambda ask: answer(ask, order_id, note=note))
+
+
 @gyeolje.group()
 def products() -> None:
     """Say what can be bought."""

@@ -67,6 +67,11 @@ orders = table(
     column("check_at", Moment),
     column("checks", BigInteger),
     column("failures", BigInteger),
+    column("observed_deposit_due", Moment),
+    column("observed_disputed", BigInteger),
+    column("announced_at", Moment),
+    column("attention_kind", Words),
+    column("attention_since", Moment),
 )
 
 refunds = table(
@@ -81,6 +86,15 @@ refunds = table(
     column("status", Words),
     column("ended_at", Moment),
     column("failure", Words),
+    column("needs", Words),
+    column("cancellation_id", Words),
+    column("sent_key", Words),
+    column("sent_minor", BigInteger),
+    column("sent_tax_free_minor", BigInteger),
+    column("sent_left_minor", BigInteger),
+    column("sent_gone_minor", BigInteger),
+    column("sent_at", Moment),
+    column("sent_times", BigInteger),
 )
 
 history = table(

@@ -1,4 +1,4 @@
-"""The fake as a payment gateway in process: the same ledger and faults, no HTTP between."""
+"""The fake as a payment gateway in process: the same ledger, faults and records, no HTTP between."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
 
-from application.errors import GatewayBusyError, GatewayDeniedError, GatewayRefusedError, GatewayUnavailableError
+import msgspec
+
+from adapters.portone import wire
+from application.errors import (
+    GatewayBusyError,
+    GatewayDeniedError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    Refusal,
+)
 from application.ports import CancelPayment, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
-from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+from domain.payment import Cancellation, Payment
 from fake_portone import FakePortOne
 from fake_portone.api import Seen, SpoiledError
-from fake_portone.ledger import Cancel, Cancelled, RefusedError
+from fake_portone.ledger import Cancel, RefusedError
 from fake_portone.listing import Listing
+from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")
 _PAGE = 60_000  # all at once, so that no change in between moves a payment from one page to another
@@ -49,10 +59,12 @@ class FakePortOneGateway(PaymentGateway):
             reason=f"[{cancel.refund_id}] {cancel.reason}",
             amount=cancel.amount.minor,
             expected_left=cancel.left.minor,
+            tax_free=cancel.tax_free.minor,
             store_id=cancel.store_id,
         )
-        done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.refund_id))
-        return _cancellation(done, cancel.amount.currency)
+        done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.key))
+        answer = msgspec.json.encode({"cancellation": cancellation_json(done)})
+        return wire.read_cancellation(answer, cancel.amount.currency)
 
     async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
         """See PaymentGateway."""
@@ -88,34 +100,9 @@ def _translated(refused: RefusedError) -> GatewayDeniedError | GatewayBusyError 
         return GatewayDeniedError("the fake does not accept our credentials")
     if refused.kind == "IDEMPOTENCY_OUTSTANDING_REQUEST":
         return GatewayBusyError("the fake is still working on this very request")
-    return GatewayRefusedError(refused.kind, refused.message)
+    return GatewayRefusedError(refused.kind, refused.message, kind=wire.REFUSALS.get(refused.kind, Refusal.LATER))
 
 
 def _payment(seen: Seen) -> Payment:
-    payment = seen.payment
-    currency = payment.purchase.currency
-    status = PaymentStatus.UNKNOWN if seen.said else PaymentStatus(payment.status.value)
-    waits = payment.account if status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED else None
-    return Payment(
-        id=payment.id,
-        status=status,
-        said=seen.said or payment.status.value,
-        total=Money(payment.purchase.total, currency),
-        cancelled=Money(payment.cancelled, currency),
-        store_id=payment.purchase.store_id,
-        channel_type=payment.purchase.channel_type,
-        attempt=payment.transaction_id,
-        changed_at=payment.status_changed_at,
-        updated_at=payment.updated_at,
-        deposit_due=waits.due if waits else None,
-        cancellations=tuple(_cancellation(c, currency) for c in payment.cancellations),
-    )
-
-
-def _cancellation(done: Cancelled, currency: str) -> Cancellation:
-    return Cancellation(
-        id=done.id,
-        status=CancellationStatus(done.status.value),
-        amount=Money(done.amount, currency),
-        reason=done.reason,
-    )
+    """The record as our own client reads it: what stands in it is decided in one place."""
+    return wire.read_payment(msgspec.json.encode(payment_json(seen.payment, seen.said, strange=seen.strange)))

@@ -24,6 +24,7 @@ from application.errors import (
     GatewayDeniedError,
     GatewayRefusedError,
     GatewayUnavailableError,
+    Refusal,
 )
 from application.ports import CancelPayment, PaymentGateway
 from domain.ids import PaymentId
@@ -119,8 +120,16 @@ class PortOneGateway(PaymentGateway):
             body["storeId"] = cancel.store_id
         if cancel.amount != cancel.left:
             body["amount"] = cancel.amount.minor
+        if cancel.tax_free:
+            body["taxFreeAmount"] = cancel.tax_free.minor
+        if cancel.account is not None:
+            body["refundAccount"] = {
+                "bank": cancel.account.bank,
+                "number": cancel.account.number,
+                "holderName": cancel.account.holder,
+            }
         done = await self._change(
-            f"{_payment_path(cancel.payment_id)}/cancel", body, {"Idempotency-Key": f'"{cancel.refund_id}"'}
+            f"{_payment_path(cancel.payment_id)}/cancel", body, {"Idempotency-Key": f'"{cancel.key}"'}
         )
         return wire.read_cancellation(done, cancel.amount.currency)
 
@@ -218,7 +227,7 @@ class PortOneGateway(PaymentGateway):
             raise GatewayBusyError("the gateway is still working on this very request")
         if code is None or not _is_definite(answer.status):
             raise _unusable(answer)
-        raise GatewayRefusedError(code[:64])
+        raise GatewayRefusedError(code[:64], kind=wire.REFUSALS.get(code, Refusal.LATER))
 
     async def _send(
         self, method: str, url: str, headers: httpx.Headers, *, extensions: dict[str, Any], content: bytes | None = None

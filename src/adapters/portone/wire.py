@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from application.errors import GatewayUnavailableError
+from application.errors import GatewayUnavailableError, Refusal
 from domain.errors import InvalidMoneyError
 from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
@@ -26,12 +26,32 @@ _STATUSES = {status.value: status for status in PaymentStatus} | {
     "PENDING": PaymentStatus.PAY_PENDING  # the list filter's spelling of what the record calls PAY_PENDING
 }
 _CANCELLATION_STATUSES = {status.value: status for status in CancellationStatus}
+REFUSALS = {
+    "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN": Refusal.MOVED,
+    "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT": Refusal.MOVED,
+    "INVALID_REQUEST": Refusal.MALFORMED,
+    "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT": Refusal.TAX_PART,
+    "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT": Refusal.TAX_PART,
+    "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT": Refusal.TAX_PART,
+    "MAX_CANCEL_COUNT_REACHED": Refusal.NEVER,
+    "NEGATIVE_PROMOTION_ADJUSTED_CANCEL_AMOUNT": Refusal.NEVER,
+    "PROMOTION_DISCOUNT_RETAIN_OPTION_SHOULD_NOT_BE_CHANGED": Refusal.NEVER,
+}
+"""What follows from PortOne's words for why it does not cancel (OpenAPI document 1.16.0, ``CancelPaymentError``).
+
+Any other word is one of another time: it may be new, and mean anything.
+"""
+
+_BY_ACCOUNT = "PaymentMethodVirtualAccount"
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _Amount(msgspec.Struct, frozen=True):
+class _Amount(msgspec.Struct, frozen=True, rename="camel"):
     total: int
     cancelled: int
+    paid: int | None = None
+    tax_free: int | None = None
+    cancelled_tax_free: int | None = None
 
 
 class _Channel(msgspec.Struct, frozen=True):
@@ -43,6 +63,8 @@ class _Cancellation(msgspec.Struct, frozen=True, rename="camel"):
     status: str
     total_amount: int
     reason: str = ""
+    trigger: object = None
+    requested_at: object = None
 
     def read(self, currency: str) -> Cancellation:
         return Cancellation(
@@ -50,6 +72,8 @@ class _Cancellation(msgspec.Struct, frozen=True, rename="camel"):
             status=_CANCELLATION_STATUSES.get(self.status, CancellationStatus.UNKNOWN),
             amount=Money(self.total_amount, currency),
             reason=self.reason,
+            charged_back=self.trigger == "CHARGEBACK",
+            requested_at=instant(self.requested_at),
         )
 
 
@@ -65,6 +89,7 @@ class _Payment(msgspec.Struct, frozen=True, rename="camel"):
     status_changed_at: object = None
     updated_at: object = None
     method: object = None
+    disputes: object = None
 
     def read(self) -> Payment:
         status = _STATUSES.get(self.status, PaymentStatus.UNKNOWN)
@@ -81,12 +106,26 @@ class _Payment(msgspec.Struct, frozen=True, rename="camel"):
             updated_at=instant(self.updated_at),
             deposit_due=self._deposit_due(status),
             cancellations=tuple(c.read(self.currency) for c in self.cancellations or ()),
+            paid=self._part(self.amount.paid),
+            tax_free=self._part(self.amount.tax_free),
+            cancelled_tax_free=self._part(self.amount.cancelled_tax_free),
+            by_account=isinstance(self.method, dict) and self.method.get("type") == _BY_ACCOUNT,
+            disputed=_is_disputed(self.disputes),
         )
+
+    def _part(self, minor: int | None) -> Money | None:
+        return None if minor is None else Money(minor, self.currency)
 
     def _deposit_due(self, status: PaymentStatus) -> datetime | None:
         if status is not PaymentStatus.VIRTUAL_ACCOUNT_ISSUED or not isinstance(self.method, dict):
             return None
         return instant(self.method.get("expiredAt"))
+
+
+def _is_disputed(disputes: object) -> bool:
+    """Whether any of the disputes is not resolved: any word but RESOLVED means that it goes on."""
+    listed = disputes if isinstance(disputes, list) else []
+    return any(isinstance(dispute, dict) and dispute.get("status") != "RESOLVED" for dispute in listed)
 
 
 class _Cancelled(msgspec.Struct, frozen=True):

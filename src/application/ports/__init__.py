@@ -14,6 +14,7 @@ from application.ports.gateway import (
     Customer,
     PaymentGateway,
     PaymentWindow,
+    RefundAccount,
     WebhookReader,
 )
 from application.ports.storing import (
@@ -53,6 +54,7 @@ __all__ = [
     "PaymentWindow",
     "PlacedBefore",
     "Placements",
+    "RefundAccount",
     "Refunds",
     "Store",
     "Subscription",

@@ -15,18 +15,37 @@ from domain.webhook_event import WebhookEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelPayment:
-    """One cancellation to carry out. ``refund_id`` is its Idempotency-Key and stands in its reason as ``[refund_id]``.
+class RefundAccount:
+    """The buyer's account that money goes back to. It is passed on, and never kept or logged.
 
-    ``left`` is what the gateway said is left; it refuses if that is no longer so.
+    ``bank`` is the gateway's word for it (PortOne's OpenAPI document 1.16.0, ``Bank``: ``KAKAO``, ``SHINHAN`` …).
+    """
+
+    bank: str
+    number: str
+    holder: str
+
+    def __repr__(self) -> str:
+        return "<RefundAccount>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelPayment:
+    """One cancellation to carry out. ``key`` is its Idempotency-Key; its reason contains ``[refund_id]``.
+
+    ``left`` is what the gateway said is left; it refuses if that is no longer so. ``tax_free`` of ``amount`` is
+    untaxed. ``account`` is where the money goes, for a payment that was sent to a virtual account.
     """
 
     payment_id: PaymentId
     store_id: str | None
     refund_id: RefundId
+    key: str
     amount: Money
+    tax_free: Money
     left: Money
     reason: str
+    account: RefundAccount | None = None
     by_customer: bool = False
 
 
@@ -40,9 +59,9 @@ class PaymentGateway(Protocol):
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
         """Give back ``cancel.amount``; the answer says how far that got, and may say FAILED or REQUESTED.
 
-        The same ``refund_id`` again, within the gateway's memory of it, changes nothing and gives the same answer.
-        Raises GatewayRefusedError if it was definitely not done, also when ``cancel.left`` is not what is left, and
-        GatewayBusyError while an earlier request of the same ``refund_id`` is still being worked on.
+        The same ``key`` again, within the gateway's memory of it, changes nothing and gives the same answer. Raises
+        GatewayRefusedError if it was definitely not done, also when ``cancel.left`` is not what is left, and
+        GatewayBusyError while an earlier request of the same ``key`` is still being worked on.
         """
         ...
 

@@ -14,15 +14,17 @@ from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore, MemoryUnit
 from adapters.portone.fake_gateway import FakePortOneGateway
 from adapters.portone.window import PortOneWindow
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders, Checked
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
 from application.ports import Customer, PaymentGateway
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
@@ -50,6 +52,7 @@ class World:
         store: MemoryStore | None = None,
         *,
         budget: float = UNHURRIED,
+        slow_patience: float = UNHURRIED,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
@@ -70,13 +73,19 @@ class World:
         self.verify_payment = VerifyPayment(self.read_order, gateway, reconcile, self.now)
         self.cancel_order = CancelOrder(self.read_order, gateway, reconcile)
         self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, reconcile, self.now, budget=budget)
-        self.refund_order = RefundOrder(self.store, self.notifier, self.now)
+        carry_out_refunds = CarryOutRefunds(self.store, gateway, reconcile, self.now)
+        self.refund_order = RefundOrder(
+            self.store, self.notifier, self.now, gateway=gateway, carry_out_refunds=carry_out_refunds
+        )
+        self.withdraw_refund = WithdrawRefund(self.store, self.notifier, self.now)
+        self.answer_attention = AnswerAttention(self.store, self.notifier, self.now)
         self.check_due_orders = CheckDueOrders(
             store=self.store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile),
+            carry_out_refunds=carry_out_refunds,
             clock=self.now,
+            patience=slow_patience,
         )
         self.sweep_payments = SweepPayments(
             store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3

@@ -26,8 +26,10 @@ from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayError
 from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
@@ -37,7 +39,7 @@ from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Stor
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
@@ -224,6 +226,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
     reconcile = ReconcileOrder(store, notifier, _now, _new_id, shop)
     read_order = ReadOrder(store)
     window = PortOneWindow(store_id=STORE_ID, channel_key="channel-key-test", public_url="https://shop.example")
+    carry_out_refunds = CarryOutRefunds(store, gateway, reconcile, _now)
     return UseCases(
         place_order=PlaceOrder(
             store=store, gateway=gateway, window=window, clock=_now, new_id=_new_id, ttl=timedelta(minutes=15)
@@ -237,12 +240,14 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
         list_products=ListProducts(store),
         put_product=PutProduct(store),
         handle_webhook_event=HandleWebhookEvent(store, gateway, reconcile, _now),
-        refund_order=RefundOrder(store, notifier, _now),
+        refund_order=RefundOrder(store, notifier, _now, gateway=gateway, carry_out_refunds=carry_out_refunds),
+        withdraw_refund=WithdrawRefund(store, notifier, _now),
+        answer_attention=AnswerAttention(store, notifier, _now),
         check_due_orders=CheckDueOrders(
             store=store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(store, gateway, reconcile),
+            carry_out_refunds=carry_out_refunds,
             clock=_now,
         ),
         sweep_payments=SweepPayments(store=store, gateway=gateway, shop=shop, clock=_now, new_id=_new_id),

@@ -13,6 +13,7 @@ from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
+from domain.schedule import LONGEST
 
 
 class MemoryOrders(Orders):
@@ -99,7 +100,7 @@ class MemoryOrders(Orders):
 
     def _due(self, now: datetime) -> list[tuple[datetime, Order]]:
         orders = self._unit.tables.orders.values()
-        return [(order.check_at, order) for order in orders if order.check_at is not None and order.check_at <= now]
+        return [(at, order) for order in orders if (at := order.check_at) is not None and not now < at <= now + LONGEST]
 
     def _check(self, before: Order | None, order: Order) -> None:
         entries = self._unit.tables.history.get(order.id, ())
@@ -123,8 +124,6 @@ _EDGES = frozenset(
 def _broken_by_state(order: Order) -> str | None:
     """The rule that ``order`` breaks, whatever it was before."""
     captured = order.captured or Money.zero(order.price.currency)
-    if not order.price:
-        return "an order costs something"
     if (order.status is OrderStatus.CANCELLED) is (order.reason is None):
         return "a CANCELLED order has a reason, and no other has"
     if order.status is OrderStatus.COMPLETED and order.captured != order.price:
@@ -139,7 +138,8 @@ def _broken_by_state(order: Order) -> str | None:
 def _broken_by_step(before: Order | None, order: Order) -> str | None:
     """The rule that going from ``before`` to ``order`` breaks."""
     if before is None:
-        return None if order.status is OrderStatus.PENDING else "an order begins PENDING"
+        begins = order.status is OrderStatus.PENDING or not order.price
+        return None if begins else "an order begins PENDING"
     if _identity(before) != _identity(order):
         return "an order keeps its identity"
     if before.status is not order.status and (before.status, order.status) not in _EDGES:
