@@ -127,7 +127,7 @@ class PortOneApi:
         """Give money back; 200 with FAILED or REQUESTED are answers too."""
         if cancel.amount is not None and cancel.amount <= 0:
             raise invalid("amount must be more than 0")
-        if cancel.tax_free < 0 or (cancel.vat or 0) < 0:
+        if (cancel.tax_free or 0) < 0 or (cancel.vat or 0) < 0:
             raise invalid("taxFreeAmount and vatAmount must not be negative")
 
         def carry_out() -> Cancelled:
@@ -136,13 +136,20 @@ class PortOneApi:
         return await self._change(secret, ("cancel", payment_id), carry_out, key)
 
     async def pre_register(
-        self, secret: str | None, payment_id: str, total: int | None, currency: str | None, key: str | None
+        self,
+        secret: str | None,
+        payment_id: str,
+        total: int | None,
+        currency: str | None,
+        key: str | None,
+        *,
+        tax_free: int | None = None,
     ) -> None:
         """Note which sum a payment must have."""
         await self._change(
             secret,
             ("pre_register", payment_id),
-            lambda: self._ledger.pre_register(payment_id, total, currency),
+            lambda: self._ledger.pre_register(payment_id, total, currency, tax_free or 0),
             key,
         )
 

@@ -66,7 +66,7 @@ class Buyer:
 
     def cancel_in_console(self, payment_id: str, amount: int | None = None, reason: str = "console") -> Cancelled:
         """Somebody cancels in PortOne's console."""
-        return self._ledger.cancel(payment_id, Cancel(reason=reason, amount=amount, trigger="CONSOLE"))
+        return self._ledger.cancel(payment_id, Cancel(reason=reason, amount=amount, tax_free=None, trigger="CONSOLE"))
 
     def _approve(self, payment_id: str) -> PaymentRecord:
         payment = self._ledger.find(payment_id)
@@ -87,7 +87,7 @@ class Buyer:
             self._ledger.later(fault.seconds, lambda: self._ledger.dispute(payment.id, "the buyer denies it"))
             self._ledger.later(2 * fault.seconds, lambda: self._ledger.resolve_disputes(payment.id))
         if fault := self._faults.fires("charged_back", payment.id):
-            back = Cancel(reason="charged back", trigger="CHARGEBACK")
+            back = Cancel(reason="charged back", tax_free=None, trigger="CHARGEBACK")
             self._ledger.later(fault.seconds, lambda: self._ledger.cancel(payment.id, back))
         return payment
 
@@ -105,7 +105,7 @@ class Buyer:
     def _tampered(self, payment_id: str, purchase: Purchase) -> Purchase:
         fires = self._faults.fires
         if fires("amount_tampered", payment_id):
-            purchase = replace(purchase, total=purchase.total // 2 or 2)
+            purchase = _halved(purchase)
         if fires("currency_tampered", payment_id):
             purchase = replace(purchase, currency="USD" if purchase.currency == "KRW" else "KRW")
         if fires("store_tampered", payment_id):
@@ -114,3 +114,8 @@ class Buyer:
             other = "TEST" if purchase.channel_type == "LIVE" else "LIVE"
             purchase = replace(purchase, channel_type=other, channel_key=f"{purchase.channel_key}-{other.lower()}")
         return purchase
+
+
+def _halved(purchase: Purchase) -> Purchase:
+    total = purchase.total // 2 or 2
+    return replace(purchase, total=total, tax_free=min(purchase.tax_free, total))

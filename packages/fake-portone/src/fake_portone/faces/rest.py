@@ -140,7 +140,14 @@ def rest_routes(api: PortOneApi) -> list[Route]:
 
     async def pre_register_payment(request: Request) -> Response:
         body = decode(await body_of(request), _PreRegisterBody)
-        await api.pre_register(_secret(request), _payment_id(request), body.total_amount, body.currency, _key(request))
+        await api.pre_register(
+            _secret(request),
+            _payment_id(request),
+            body.total_amount,
+            body.currency,
+            _key(request),
+            tax_free=body.tax_free_amount,
+        )
         return json_response({})
 
     async def close_virtual_account(request: Request) -> Response:

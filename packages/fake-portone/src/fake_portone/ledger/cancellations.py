@@ -8,7 +8,7 @@ from fake_portone.ledger.book import MoneyBook
 from fake_portone.ledger.moments import Agenda
 from fake_portone.ledger.payments import Payments
 from fake_portone.ledger.records import Cancel, Cancelled, CancelStatus, Course, PaymentRecord, Status
-from fake_portone.ledger.rules import amount_to_cancel, vat_within
+from fake_portone.ledger.rules import amount_to_cancel, tax_free_to_cancel, vat_within
 
 
 class Cancellations:
@@ -30,12 +30,14 @@ class Cancellations:
 
     def _asked(self, payment: PaymentRecord, cancel: Cancel) -> tuple[PaymentRecord, Cancelled]:
         amount = amount_to_cancel(payment, cancel)
+        tax_free = tax_free_to_cancel(payment, cancel, amount)
         now = self._payments.stamp()
         cancellation = Cancelled(
             id=self._payments.name(payment.id, "cancellation", now),
             status=CancelStatus.REQUESTED,
             amount=amount,
-            vat=vat_within(amount) if cancel.vat is None else cancel.vat,
+            tax_free=tax_free,
+            vat=vat_within(amount - tax_free) if cancel.vat is None else cancel.vat,
             reason=cancel.reason,
             requested_at=now,
             trigger=cancel.trigger,

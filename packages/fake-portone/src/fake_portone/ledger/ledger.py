@@ -53,6 +53,7 @@ class Ledger:
         self._book = MoneyBook()
         self._cancellations = Cancellations(self._payments, self._book, self._agenda)
         self._registered: dict[str, tuple[int | None, str | None]] = {}
+        self._registered_tax_free: dict[str, int] = {}
 
     # --- reading ---
 
@@ -95,6 +96,10 @@ class Ledger:
     def registered(self, payment_id: str) -> tuple[int | None, str | None] | None:
         """The sum and currency this payment was pre-registered with; None if it was not."""
         return self._registered.get(payment_id)
+
+    def registered_tax_free(self, payment_id: str) -> int:
+        """How much of that sum is untaxed."""
+        return self._registered_tax_free.get(payment_id, 0)
 
     # --- the buyer's side ---
 
@@ -160,11 +165,12 @@ class Ledger:
 
     # --- the shop's side ---
 
-    def pre_register(self, payment_id: str, total: int | None, currency: str | None) -> None:
-        """Note which sum the payment must have."""
+    def pre_register(self, payment_id: str, total: int | None, currency: str | None, tax_free: int = 0) -> None:
+        """Note which sum the payment must have, and how much of it untaxed."""
         if self._payments.get(payment_id) is not None:
             check_unpaid(self.find(payment_id))
         self._registered[payment_id] = (total, currency)
+        self._registered_tax_free[payment_id] = tax_free
         self._payments.hear_of(payment_id)
 
     def close_account(self, payment_id: str, store_id: str | None) -> datetime:

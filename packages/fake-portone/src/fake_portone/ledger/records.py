@@ -32,25 +32,32 @@ class CancelStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """What the browser asked the payment window for. It is recorded as it is asked, honest or not."""
+    """What the browser asked the payment window for. It is recorded as it is asked, honest or not.
+
+    ``tax_free`` of ``total`` has no value added tax in it.
+    """
 
     store_id: str
     channel_key: str
     order_name: str
     total: int
     currency: str
+    tax_free: int = 0
     channel_type: str = "LIVE"
     notice_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """One request to cancel. ``amount`` None means all that is left; ``expected_left`` is currentCancellableAmount."""
+    """One request to cancel. ``amount`` None means all that is left; ``expected_left`` is currentCancellableAmount.
+
+    ``tax_free`` of it is untaxed. None: whatever fits, as when it is not the shop that asks.
+    """
 
     reason: str
     amount: int | None = None
     expected_left: int | None = None
-    tax_free: int = 0
+    tax_free: int | None = 0
     vat: int | None = None
     store_id: str | None = None
     skip_webhook: bool = False
@@ -76,6 +83,7 @@ class Cancelled:
     id: str
     status: CancelStatus
     amount: int
+    tax_free: int
     vat: int
     reason: str
     requested_at: datetime
@@ -135,6 +143,17 @@ class PaymentRecord:
     def cancellable(self) -> int:
         """What may still be asked back: neither gone nor on its way."""
         return self.captured - self.cancelled - self._sum(CancelStatus.REQUESTED)
+
+    @property
+    def cancelled_tax_free(self) -> int:
+        """How much of what went back was untaxed."""
+        return sum(c.tax_free for c in self.cancellations if c.status is CancelStatus.SUCCEEDED)
+
+    @property
+    def cancellable_tax_free(self) -> int:
+        """How much of what may still be asked back is untaxed."""
+        gone = sum(c.tax_free for c in self.cancellations if c.status is not CancelStatus.FAILED)
+        return self.purchase.tax_free - gone if self.captured else 0
 
     def _sum(self, status: CancelStatus) -> int:
         return sum(c.amount for c in self.cancellations if c.status is status)

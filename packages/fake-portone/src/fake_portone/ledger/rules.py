@@ -3,7 +3,8 @@
 The rules are those of developers.portone.io (OpenAPI 1.16.0, checkout, cancel). Where these are silent we assume, and
 say so here: a storeId is only compared where one is given, else any store of the account answers; what a cancellation
 is still REQUESTED for is not cancellable; a pre-registered sum is noted and not enforced; a payment whose virtual
-account was closed is FAILED, and may be tried again; a paymentId is one payment in the whole account.
+account was closed is FAILED, and may be tried again; a paymentId is one payment in the whole account; a cancellation
+that says nothing of its untaxed part has none, and is refused where less than that is left with tax.
 """
 
 from __future__ import annotations
@@ -75,15 +76,22 @@ def amount_to_cancel(payment: PaymentRecord, cancel: Cancel) -> int:
     amount = left if cancel.amount is None else cancel.amount
     if amount > left or not left:
         raise RefusedError("CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT", f"{left} is cancellable")
-    _check_parts(cancel, amount)
     return amount
 
 
-def _check_parts(cancel: Cancel, amount: int) -> None:
+def tax_free_to_cancel(payment: PaymentRecord, cancel: Cancel, amount: int) -> int:
+    """How much of ``amount`` goes back untaxed, if it may."""
+    left = payment.cancellable_tax_free
+    taxed_left = payment.cancellable - left
+    if cancel.tax_free is None:
+        return max(0, amount - taxed_left)
     if cancel.tax_free + (cancel.vat or 0) > amount:
         raise RefusedError("SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT", f"the parts are more than {amount}")
-    if cancel.tax_free:
-        raise RefusedError("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", "nothing is tax free here")
+    if cancel.tax_free > left:
+        raise RefusedError("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", f"{left} of it is tax free")
+    if amount - cancel.tax_free > taxed_left:
+        raise RefusedError("CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", f"{taxed_left} of it is taxed")
+    return cancel.tax_free
 
 
 def vat_within(amount: int) -> int:
