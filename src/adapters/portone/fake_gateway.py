@@ -23,9 +23,10 @@ from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 from fake_portone import FakePortOne
-from fake_portone.api import Seen, SpoiledError
+from fake_portone.api import SpoiledError
 from fake_portone.ledger import Cancel, RefusedError
 from fake_portone.listing import Listing
+from fake_portone.readings import Seen
 from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")
@@ -60,6 +61,7 @@ class FakePortOneGateway(PaymentGateway):
             amount=cancel.amount.minor,
             expected_left=cancel.left.minor,
             tax_free=cancel.tax_free.minor,
+            to_account=cancel.account is not None,
             store_id=cancel.store_id,
         )
         done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.key))
