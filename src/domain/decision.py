@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -42,9 +42,15 @@ def decide(
     if payment is not None and order.contradicts(payment):
         why = f"the gateway says it took {payment.total}, and said {order.captured} before"
         return _unchanged(order, AttentionKind.CONTRADICTION, why)
+    decision = _decide(order, payment, shop, now, policy=policy, give_up=give_up)
     if payment is not None and came_back(payment, order):
-        why = f"the gateway says that {payment.went_back} went back, and said {order.refunded} before"
-        return _unchanged(order, AttentionKind.MONEY_CAME_BACK, why)
+        return replace(decision, concern=_came_back(order, payment))
+    return decision
+
+
+def _decide(
+    order: Order, payment: Payment | None, shop: Shop, now: datetime, *, policy: Policy, give_up: bool
+) -> Decision:
     match order.status:
         case OrderStatus.PENDING:
             return _decide_pending(order, payment, shop, now, policy=policy, give_up=give_up)
@@ -230,7 +236,12 @@ def _decide_cancelled(order: Order, payment: Payment | None) -> Decision:
     status = payment.status if payment else None
     match status:
         case PaymentStatus.PAID | PaymentStatus.PARTIAL_CANCELLED:
-            return Decision(status=order.status, reason=order.reason, refund_rest=True)
+            assert payment is not None  # noqa: S101 - narrowing: a status came from it
+            if not order.refunded or payment.went_back >= order.refunded:
+                return Decision(status=order.status, reason=order.reason, refund_rest=True)
+            asks = order.refundable and (order.observed is None or not order.observed.is_of(payment))
+            concern = _came_back(order, payment) if asks else None
+            return Decision(status=order.status, reason=order.reason, concern=concern)
         case (
             None
             | PaymentStatus.READY
@@ -243,6 +254,12 @@ def _decide_cancelled(order: Order, payment: Payment | None) -> Decision:
             return _unchanged(order)
         case _:
             assert_never(status)
+
+
+def _came_back(order: Order, payment: Payment) -> Concern:
+    """Nothing is given back by itself on top of what came back: how much is left to give is not clear any more."""
+    why = f"the gateway says that {payment.went_back} went back, and said {order.refunded} before"
+    return Concern(kind=AttentionKind.MONEY_CAME_BACK, why=why)
 
 
 def _unchanged(order: Order, kind: AttentionKind | None = None, why: str = "") -> Decision:

@@ -38,6 +38,14 @@ class Observed:
     deposit_due: datetime | None = None
     disputed: bool = False
 
+    def is_of(self, payment: Payment) -> bool:
+        """Whether this is what ``payment`` says, as far as that is dated."""
+        return (
+            self.said == payment.said
+            and payment.changed_at in (None, self.changed_at)
+            and payment.updated_at in (None, self.updated_at)
+        )
+
     @property
     def waits_for_deposit(self) -> bool:
         """Whether an account was issued for the buyer to send the money to."""

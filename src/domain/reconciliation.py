@@ -87,7 +87,7 @@ def reconcile(
     if payment is not None and knows_less(payment, order):
         if not on_schedule or not _has_no_time_left(order, now, policy):
             return _ignored(order, now, policy, announces_more=announces_more, on_schedule=on_schedule)
-        payment = None
+        payment, give_up = None, False
     revision = Revision(order, now, policy, payment)
     revision.hear(announces_more=announces_more)
     decision = decide(revision.order, payment, shop, now, policy=policy, give_up=give_up)

@@ -277,14 +277,14 @@ _HELP = {
 
 def _observed(payment: Payment, order: Order) -> Observed:
     """What is kept of a record. One that denies what was captured says neither when that was, nor of disputes."""
-    seen = order.observed
-    denies = seen is not None and order.captured is not None and payment.captured != order.captured
-    knows = seen if seen is not None and denies else payment
+    seen = order.observed or Observed(said="")
+    knows = seen if order.captured is not None and payment.captured != order.captured else payment
+    known = seen if payment.attempt == seen.attempt else knows  # as far as its own record is not dated
     return Observed(
         said=payment.said,
         attempt=payment.attempt,
-        changed_at=knows.changed_at,
-        updated_at=knows.updated_at,
+        changed_at=knows.changed_at or known.changed_at,
+        updated_at=knows.updated_at or known.updated_at,
         deposit_due=payment.deposit_due,
         disputed=knows.disputed,
     )

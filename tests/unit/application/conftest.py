@@ -31,6 +31,7 @@ from domain.catalog import Product
 from domain.ids import PaymentId, ProductId, WebhookId
 from domain.money import Money
 from domain.payment import CancellationStatus, Payment, PaymentStatus, Shop
+from domain.policy import Policy
 from domain.webhook_event import WebhookEvent
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
@@ -52,6 +53,7 @@ class World:
         store: MemoryStore | None = None,
         *,
         budget: float = UNHURRIED,
+        policy: Policy | None = None,
         slow_patience: float = UNHURRIED,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -64,7 +66,9 @@ class World:
         self.gateway = gateway
         shop = Shop(store_id=STORE, channel_type="LIVE")
         window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
-        self.reconcile = reconcile = ReconcileOrder(self.store, self.notifier, self.now, self.new_id, shop)
+        self.reconcile = reconcile = ReconcileOrder(
+            self.store, self.notifier, self.now, self.new_id, shop, policy=policy
+        )
         self.read_order = ReadOrder(self.store)
         self.show_order = ShowOrder(self.store)
         self.place_order = PlaceOrder(

@@ -16,6 +16,7 @@ from application.audit_payments import Audit, AuditProgress
 from application.errors import GatewayUnavailableError
 from application.place_order import Placed
 from application.refund_order import RefundOrderCommand
+from domain.attention import AttentionKind
 from domain.audit import Balance, Finding, FindingKind
 from domain.ids import OrderId, PaymentId
 from domain.lifecycle import OrderStatus
@@ -115,7 +116,7 @@ async def test_a_refund_that_failed_is_owed_as_long_as_the_order_owes_it(world: 
     placed = await completed(world, total=7)
     world.faults(Fault(name="cancel_failed", times=1))
     await world.check()
-    assert order_of(world, placed).attention == "a refund failed; it is asked for again"
+    assert order_of(world, placed).attention.kind is AttentionKind.REFUND_FAILED
     assert await won(world) == Balance(captured=7, owed=7)
 
     falsify(world, placed, owed=Money(0, "KRW"))

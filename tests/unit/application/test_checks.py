@@ -12,6 +12,7 @@ import pytest
 from adapters.persistence.memory import MemoryStore, MemoryUnit
 from application.errors import GatewayUnavailableError, StoreUnavailableError
 from application.ports import CancelPayment
+from domain.attention import AttentionKind
 from domain.ids import PaymentId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
@@ -143,8 +144,9 @@ async def test_checks_that_keep_failing_tell_a_person_why(new_world: Any) -> Non
     world.gateway.trouble[broken.order.payment_id] = ZeroDivisionError("secret")
     for _ in range(6):
         await world.check(minutes=10)
-    said = [(await world.record(placed)).order.attention for placed in (spoilt, broken)]
-    assert said == [
+    asked = [(await world.record(placed)).order.attention for placed in (spoilt, broken)]
+    assert {attention.kind for attention in asked} == {AttentionKind.CHECKS_FAIL}
+    assert [attention.why for attention in asked] == [
         "checking has kept failing: 503 from the gateway",
         "checking has kept failing: ZeroDivisionError",
     ]
@@ -261,7 +263,7 @@ async def test_nothing_goes_back_in_a_currency_that_the_record_does_not_say(new_
     (checked,) = await world.check(seconds=1)
     assert (checked.failure, checked.error, world.gateway.cancelled) == (None, None, [])
     order = (await world.record(placed)).order
-    assert order.attention == "the gateway says it took 355000 KRW, and said 355000 USD before"
+    assert order.attention.why == "the gateway says it took 355000 KRW, and said 355000 USD before"
     world.gateway.lags = None
     await world.rest(placed)
     assert world.net(placed) == 0
