@@ -69,6 +69,14 @@ class GatewayUnavailableError(GatewayError):
     """No usable answer: time-out, refused connection, 5xx, HTML, truncation. A change asked for may have happened."""
 
 
+class ListIncompleteError(GatewayUnavailableError):
+    """The gateway names another number of payments than it lists, again and again: some were not seen."""
+
+
+class UnreadableRecordError(GatewayUnavailableError):
+    """The gateway answered, and its record of this one payment cannot be read."""
+
+
 class GatewayBusyError(GatewayError):
     """The gateway is still working on this very request; nothing can be concluded, ask again later."""
 

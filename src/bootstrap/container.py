@@ -114,7 +114,13 @@ class Container(containers.DeclarativeContainer):
             clock=clock,
         ),
         sweep_payments=providers.Singleton(
-            SweepPayments, store=store, gateway=gateway, shop=shop, clock=clock, new_id=new_id
+            SweepPayments,
+            store=store,
+            gateway=gateway,
+            shop=shop,
+            clock=clock,
+            new_id=new_id,
+            again=settings.provided.sweep_again,
         ),
         audit_payments=providers.Singleton(AuditPayments, store=store, gateway=gateway, shop=shop, clock=clock),
         show_order=providers.Singleton(ShowOrder, store),

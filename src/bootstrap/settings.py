@@ -24,6 +24,7 @@ FAKE_STORE_ID = "store-00000000-0000-4000-8000-000000000000"
 FAKE_CHANNEL_KEY = "channel-key-00000000-0000-4000-8000-000000000000"
 FAKE_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"fake webhook secret, 32 bytes ok").decode()
 
+_AGAIN_MOST = 90  # days, each of which is swept four times a day
 _SHORTEST_KEY = 16  # bytes; PortOne's own test key has as many
 
 
@@ -70,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_path: str = msgspec.field(name="GYEOLJE_WEBHOOK_PATH", default="/api/v1/webhooks/portone")
     order_ttl: int = msgspec.field(name="GYEOLJE_ORDER_TTL", default=900)
     sweep_every: int = msgspec.field(name="GYEOLJE_SWEEP_EVERY", default=600)
+    sweep_again_days: int = msgspec.field(name="GYEOLJE_SWEEP_AGAIN_DAYS", default=3)
     deposit_ttl: int = msgspec.field(name="GYEOLJE_DEPOSIT_TTL", default=0)
     restock: Literal["cancelled", "never"] = msgspec.field(name="GYEOLJE_RESTOCK", default="cancelled")
     api_secret: Secret = msgspec.field(name="PORTONE_API_SECRET")
@@ -94,6 +96,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """What the shop decides about its orders."""
         within = timedelta(seconds=self.deposit_ttl) if self.deposit_ttl else None
         return Policy(deposit_within=within, restock_cancelled=self.restock == "cancelled")
+
+    @property
+    def sweep_again(self) -> timedelta:
+        """How far back everything is swept again, a few times a day; nothing: never."""
+        return timedelta(days=self.sweep_again_days)
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -212,6 +219,8 @@ def _problems_with_times(settings: Settings) -> list[str]:
         problems.append("GYEOLJE_DEPOSIT_TTL must be at least GYEOLJE_ORDER_TTL, or 0 for no longer than that")
     if settings.sweep_every < 0:
         problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
+    if not 0 <= settings.sweep_again_days <= _AGAIN_MOST:
+        problems.append(f"GYEOLJE_SWEEP_AGAIN_DAYS must be a number of days up to {_AGAIN_MOST}, or 0 for never")
     return problems
 
 

@@ -65,13 +65,15 @@ async def _sweep_once(sweep_payments: SweepPayments) -> None:
         if swept is None:
             _log.info("another process is sweeping")
             return
-        tell = _log.warning if swept.orphans else _log.info
+        tell = _log.warning if swept.orphans or swept.unlisted else _log.info
         tell(
             "swept",
             payments=swept.payments,
             differing=swept.differing,
             orphans=swept.orphans,
             known_orphans=swept.known_orphans,
+            again=swept.again,
+            unlisted=swept.unlisted,
         )
 
 

@@ -23,6 +23,9 @@ class PaymentStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+UNREADABLE = "unreadable"
+"""What ``Payment.said`` is for a listed payment whose record could not be read."""
+
 _CAPTURED = frozenset({PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
 
 
@@ -113,6 +116,11 @@ class Payment:
     def captured(self) -> Money | None:
         """What the gateway took, whether or not it went back; None while it took nothing."""
         return self.total if self.status in _CAPTURED else None
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether the gateway listed it, and what it said of it could not be read."""
+        return self.status is PaymentStatus.UNKNOWN and self.said == UNREADABLE
 
     @property
     def waits_for_deposit(self) -> bool:

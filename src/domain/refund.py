@@ -13,7 +13,7 @@ from domain.payment import Cancellation, Payment
 
 KEY_LIFE = timedelta(hours=3)  # how long the gateway remembers an Idempotency-Key (developers.portone.io, api)
 _KEY_TRUSTED = KEY_LIFE - timedelta(minutes=10)
-_QUOTE = re.compile(r"\[[0-9a-f]{32}\]", re.ASCII)  # a refund of ours, named in full
+QUOTE = re.compile(r"\[[0-9a-f]{32}\]", re.ASCII)  # a refund of ours, named in full
 _CLOCKS_APART = timedelta(minutes=5)  # by how much a cancellation may be dated before we asked for it
 
 
@@ -134,7 +134,7 @@ class Refund:
         return any(
             c.amount == before.amount
             and c.may_move_money
-            and not _QUOTE.search(c.reason)
+            and not QUOTE.search(c.reason)
             and (more_went_back or c.is_under_way if c.requested_at is None else c.requested_at >= since)
             for c in payment.cancellations
         )

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from application.errors import (
     GatewayRefusedError,
     GatewayUnavailableError,
 )
-from application.ports import CancelPayment, PaymentGateway
+from application.ports import PAGED_MOST, CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId, RefundId
 from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
@@ -105,8 +106,20 @@ def refund_of(
     )
 
 
-async def all_changed(gateway: PaymentGateway, since: datetime = AGES_AGO, until: datetime = FAR_OFF) -> list[Payment]:
-    return [payment async for payment in gateway.changed_since(since, until)]
+async def page_of(
+    gateway: PaymentGateway,
+    number: int = 0,
+    size: int = 100,
+    *,
+    since: datetime = AGES_AGO,
+    until: datetime = FAR_OFF,
+    store: str = STORE,
+) -> ChangedPage:
+    return await gateway.changed_page(store, since, until, number=number, size=size)
+
+
+async def names_on(gateway: PaymentGateway, number: int = 0, size: int = 100, **of: Any) -> list[str]:
+    return [payment.id for payment in (await page_of(gateway, number, size, **of)).payments]
 
 
 async def seen(gateway: PaymentGateway, payment_id: PaymentId) -> Payment:
@@ -127,9 +140,9 @@ CALLS: dict[str, Call] = {
     "cancel": lambda gateway, payment_id: gateway.cancel(refund_of(payment_id, 1_000)),
     "pre_register": lambda gateway, payment_id: gateway.pre_register(payment_id, Money(71_000, "KRW")),
     "close_virtual_account": lambda gateway, payment_id: gateway.close_virtual_account(payment_id, STORE),
-    "changed_since": lambda gateway, _: all_changed(gateway),
+    "changed_page": lambda gateway, _: page_of(gateway),
 }
-READ = [call for name, call in CALLS.items() if name in ("get", "cancel", "changed_since")]
+READ = [call for name, call in CALLS.items() if name in ("get", "cancel", "changed_page")]
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
@@ -499,56 +512,62 @@ async def test_close_virtual_account_is_refused_if_none_is_waiting(world: World)
     assert refused.value.code == "PAYMENT_NOT_WAITING_FOR_DEPOSIT"
 
 
-# --- changed_since ---
+# --- changed_page ---
 
 
-async def test_changes_come_the_earliest_first(world: World) -> None:
-    first, second, third = world.paid(), world.paid(), world.paid()
-    world.fake.buyer.cancel_in_console(first)
-    changed = await all_changed(world.gateway)
-    assert [payment.id for payment in changed] == [second, third, first]
-
-
-async def test_changes_are_told_from_the_first_moment_to_the_last(world: World) -> None:
+async def test_a_page_holds_the_payments_whose_status_changed_from_the_first_moment_to_the_last(world: World) -> None:
     ids = [world.paid() for _ in range(4)]
     at = [world.fake.ledger.find(payment_id).status_changed_at for payment_id in ids]
-    changed = await all_changed(world.gateway, at[1], at[2])
-    assert [payment.id for payment in changed] == ids[1:3]
+    assert set(await names_on(world.gateway, since=at[1], until=at[2])) == set(ids[1:3])
 
 
-async def test_a_change_is_the_whole_record(world: World) -> None:
+async def test_a_payment_that_changes_again_is_where_it_changed_last(world: World) -> None:
+    first, second = world.paid(), world.paid()
+    before = world.fake.ledger.find(second).status_changed_at
+    world.fake.buyer.cancel_in_console(first)
+    assert await names_on(world.gateway, until=before) == [second]
+    assert set(await names_on(world.gateway)) == {first, second}
+
+
+async def test_a_listed_payment_is_the_whole_record(world: World) -> None:
     payment_id = world.paid()
     world.fake.buyer.cancel_in_console(payment_id, 1_000)
-    assert await all_changed(world.gateway) == [await world.gateway.get(payment_id)]
+    assert list((await page_of(world.gateway)).payments) == [await world.gateway.get(payment_id)]
 
 
-async def test_changes_of_other_stores_are_not_ours(world: World) -> None:
-    world.paid(store=OTHER_STORE)
-    ours = world.paid()
-    assert [payment.id for payment in await all_changed(world.gateway)] == [ours]
+async def test_a_page_holds_the_payments_of_the_store_that_was_asked_for(world: World) -> None:
+    theirs, ours = world.paid(store=OTHER_STORE), world.paid()
+    assert await names_on(world.gateway) == [ours]
+    assert await names_on(world.gateway, store=OTHER_STORE) == [theirs]
 
 
-async def test_every_change_is_told_however_many_there_are(world: World) -> None:
-    ids = [world.paid() for _ in range(250)]
-    assert [payment.id for payment in await all_changed(world.gateway)] == ids
+async def test_pages_hold_so_many_each_fewer_on_the_last_and_none_after_it(world: World) -> None:
+    ids = {world.paid() for _ in range(25)}
+    pages = [await names_on(world.gateway, number, 10) for number in range(4)]
+    assert [len(page) for page in pages] == [10, 10, 5, 0]
+    assert {name for page in pages for name in page} == ids
 
 
-async def test_a_payment_that_changes_while_changes_are_read_hides_no_other(world: World) -> None:
-    ids = [world.paid() for _ in range(250)]
-    told: list[str] = []
-    async for payment in world.gateway.changed_since(AGES_AGO, FAR_OFF):
-        if not told:
-            world.fake.buyer.cancel_in_console(ids[0])
-            world.fake.buyer.cancel_in_console(ids[1])
-        told.append(payment.id)
-    assert set(told) == set(ids)
+async def test_every_page_names_how_many_there_are_in_all_of_the_time(world: World) -> None:
+    ids = [world.paid() for _ in range(25)]
+    at = world.fake.ledger.find(ids[20]).status_changed_at
+    assert [(await page_of(world.gateway, number, 10)).total for number in range(4)] == [25] * 4
+    assert (await page_of(world.gateway, 0, 10, until=at)).total == 21
+    assert (await page_of(world.gateway, until=AGES_AGO)).total == 0
 
 
-async def test_a_change_to_an_unknown_status_is_told_among_the_others(world: World) -> None:
+async def test_nobody_pages_past_so_many(world: World) -> None:
+    world.paid()
+    assert await names_on(world.gateway, 1, PAGED_MOST // 2) == []
+    with pytest.raises(GatewayError):
+        await page_of(world.gateway, 2, PAGED_MOST // 2)
+
+
+async def test_a_record_of_an_unknown_status_is_listed_among_the_others(world: World) -> None:
     first, second = world.paid(), world.paid()
     world.faults(Fault("unknown_status", match=first))
-    changed = await all_changed(world.gateway)
-    assert [(p.id, p.status, p.said) for p in changed] == [
+    listed = (await page_of(world.gateway)).payments
+    assert {(p.id, p.status, p.said) for p in listed} == {
         (first, PaymentStatus.UNKNOWN, "ON_HOLD"),
         (second, PaymentStatus.PAID, "PAID"),
-    ]
+    }

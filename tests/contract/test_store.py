@@ -15,6 +15,7 @@ from application.errors import ConflictError, ProductNotFoundError, SoldOutError
 from application.ports import PlacedBefore, Store, UnitOfWork
 from application.refund_order import RefundOrder, RefundOrderCommand
 from application.transact import record
+from domain.attention import Attention, AttentionKind
 from domain.catalog import Product
 from domain.history import HistoryEntry, HistoryKind
 from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
@@ -1007,6 +1008,70 @@ async def test_orders_of_which_anything_was_captured_come_by_when_they_moved(sto
     assert last == await read(store, last)
 
 
+async def test_orders_that_owe_or_ask_for_a_person_come_the_oldest_first_and_no_others(store: Store) -> None:
+    """Two placed at one moment, one that both owes and asks, one at rest, one that was never paid."""
+    asks = Attention(kind=AttentionKind.DISPUTED, why="see to it", since=NOW)
+    kept: dict[int, Order] = {}
+    for number, days in {1: 5, 2: 3, 3: 3, 4: 9, 5: 0, 6: 1, 7: 2}.items():
+        order = await place(store, number, at=NOW - timedelta(days=days))
+        if number not in (6, 7):
+            order = await change(store, order, reconciled(order))
+        kept[number] = order
+    for number in (1, 3, 5):
+        asked = request_refund(
+            kept[number],
+            Money(1, "KRW"),
+            refund_id=RefundId(f"{number}" * 32),
+            reason="",
+            requested_by="me",
+            now=NOW,
+        )
+        kept[number] = await change(store, kept[number], asked)
+    for number in (2, 5, 7):
+        kept[number] = await change(store, kept[number], Reconciliation(order=replace(kept[number], attention=asks)))
+    seen: list[int] = []
+    after = None
+    while page := await ask(store, lambda unit: unit.orders.unfinished(after=after, limit=2)):  # noqa: B023 - awaited at once
+        seen += [int(order.id, 16) for order in page]
+        after = (page[-1].created_at, page[-1].id)
+
+    assert seen == [1, 2, 3, 7, 5]
+    (first,) = await ask(store, lambda unit: unit.orders.unfinished(limit=1))
+    assert first == await read(store, first)
+
+
+async def test_when_the_first_order_was_placed_is_known_and_nothing_where_there_is_none(store: Store) -> None:
+    assert await ask(store, lambda unit: unit.orders.first_placed_at()) is None
+    for number, days in enumerate((1, 3, 2)):
+        await place(store, number, at=NOW - timedelta(days=days))
+    assert await ask(store, lambda unit: unit.orders.first_placed_at()) == NOW - timedelta(days=3)
+
+
+async def test_the_refunds_of_many_orders_come_by_order_the_oldest_first_without_those_that_have_none(
+    store: Store,
+) -> None:
+    orders = [await place(store, number) for number in range(4)]
+    for number, order in enumerate(orders[:3]):
+        paid = await change(store, order, reconciled(order))
+        for nth, minutes in enumerate((2, 1)):
+            asked = request_refund(
+                paid,
+                Money(1, "KRW"),
+                refund_id=RefundId(f"{number}{nth}" * 16),
+                reason="",
+                requested_by="me",
+                now=NOW + timedelta(minutes=minutes),
+            )
+            paid = await change(store, paid, asked)
+
+    wanted = [orders[0].id, orders[2].id, orders[3].id, OrderId("none")]
+    found = await ask(store, lambda unit: unit.refunds.of_orders(wanted))
+    one_by_one = {name: await ask(store, lambda unit: unit.refunds.of_order(name)) for name in wanted[:2]}  # noqa: B023 - awaited at once
+    assert {name: list(refunds) for name, refunds in found.items()} == one_by_one
+    assert [refund.id[:2] for refund in found[orders[0].id]] == ["01", "00"]
+    assert await ask(store, lambda unit: unit.refunds.of_orders([])) == {}
+
+
 def orphan(payment_id: str, **fields: Any) -> Orphan:
     said: dict[str, Any] = {
         "store_id": "store-1",
@@ -1078,11 +1143,12 @@ async def save_sweep(store: Store, sweep: Sweep) -> Sweep:
 
 async def test_the_sweep_begins_new_and_every_field_of_it_comes_back_as_it_was(store: Store) -> None:
     assert await ask(store, lambda unit: unit.sweeps.read()) == Sweep()
-    sweep = Sweep(reached=NOW, holder="me", held_until=NOW + timedelta(microseconds=1))
+    again_at = NOW - timedelta(microseconds=1)
+    sweep = Sweep(reached=NOW, again_at=again_at, holder="me", held_until=NOW + timedelta(microseconds=1))
     stored = await save_sweep(store, sweep)
 
     assert stored == replace(sweep, version=1) == await ask(store, lambda unit: unit.sweeps.read())
-    assert await save_sweep(store, stored.released()) == Sweep(reached=NOW, version=2)
+    assert await save_sweep(store, stored.released()) == Sweep(reached=NOW, again_at=again_at, version=2)
 
 
 async def test_a_sweep_that_somebody_saved_since_it_was_read_is_a_conflict(store: Store) -> None:

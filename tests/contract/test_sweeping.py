@@ -15,7 +15,7 @@ from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client
 from application.audit_payments import AuditPayments
 from application.errors import ConflictError
-from application.ports import PaymentGateway, Store
+from application.ports import ChangedPage, PaymentGateway, Store
 from application.sweep_payments import SweepPayments
 from application.transact import record
 from domain.audit import Balance, FindingKind
@@ -80,11 +80,12 @@ class Listing:
         self._payments = payments
         self.begun = 0
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        self.begun += 1
-        for payment in self._payments:
-            await asyncio.sleep(0)
-            yield payment
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        self.begun += not number
+        await asyncio.sleep(0)
+        return ChangedPage(payments=self._payments[number * size : (number + 1) * size], total=len(self._payments))
 
 
 def sweeper(store: Store, gateway: object, name: str = "s", *, batch: int = 5) -> SweepPayments:

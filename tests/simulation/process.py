@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from dependency_injector import providers
 from adapters.portone.fake_gateway import FakePortOneGateway
 from application.errors import GatewayError, GatewayUnavailableError, StoreUnavailableError, WebhookRefusedError
 from application.follow_order import FollowOrder, Pace
-from application.ports import CancelPayment, PaymentGateway, Store, UnitOfWork
+from application.ports import CancelPayment, ChangedPage, PaymentGateway, Store, UnitOfWork
 from bootstrap.container import Container
 from bootstrap.settings import read_settings
 from domain.ids import OrderId, PaymentId
@@ -279,10 +279,13 @@ class _Gateway(PaymentGateway):
             "closes the account of", payment_id, lambda: self._inner.close_virtual_account(payment_id, store_id)
         )
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        async for payment in self._inner.changed_since(since, until):
-            await self._process.step()
-            yield payment
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        await self._process.step()
+        page = await self._inner.changed_page(store_id, since, until, number=number, size=size)
+        await self._process.step()
+        return page
 
     async def _call(self, what: str, payment_id: PaymentId, ask: Callable[[], Awaitable[T]]) -> T:
         world = self._process.world

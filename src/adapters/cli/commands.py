@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from adapters.cli.moments import PastMoment
 from adapters.cli.printing import end, fail, remark, say
 from adapters.cli.program import Program
+
+if TYPE_CHECKING:  # as in ``program``: a tenth of a second that `--help` does not need
+    from application.use_cases import UseCases
 
 _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -228,10 +232,23 @@ def list_orphans(program: Program, limit: int, *, as_json: bool) -> None:
 @gyeolje.command()
 @click.option("--since", type=PastMoment(), help="Begin then: 2026-01-31, 7d, 12h.  [default: 30d]")
 @click.option("--until", type=PastMoment(), help="End then.  [default: now]")
+@click.option("--full", is_flag=True, help="Begin before the first order, and leave none out.")
+@click.option("--resume", metavar="CURSOR", help="Go on where an audit was broken off, as it said then.")
 @_JSON
 @click.pass_obj
-def audit(program: Program, since: datetime | None, until: datetime | None, *, as_json: bool) -> None:
-    """Say where each captured won of a period is; the exit code is 1 where something is unexplained."""
-    from adapters.cli.audit import run_audit
+def audit(
+    program: Program, since: datetime | None, until: datetime | None, resume: str | None, *, full: bool, as_json: bool
+) -> None:
+    """Say where each captured won of a period is; the exit code is 1 where something is wrong with any."""
+    from adapters.cli.audit import read_cursor, run_audit
 
-    end(well=program.ask(lambda ask: run_audit(ask, since=since, until=until, as_json=as_json), quiet=True))
+    if resume is not None and (since is not None or until is not None or full):
+        raise click.UsageError(
+            "--resume goes on with the period of the audit that was broken off: leave the others out"
+        )
+    cursor = read_cursor(resume)
+
+    async def run(ask: UseCases) -> bool:
+        return await run_audit(ask, since=since, until=until, full=full, resume=cursor, as_json=as_json)
+
+    end(well=program.ask(run, quiet=True))

@@ -68,14 +68,15 @@ class Progress:
 
     _APART = 2.0
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, *, apart: float = _APART) -> None:
         self._doing = doing
+        self._apart = apart
         self._last = time.monotonic()
 
     def tell(self, got_to: str) -> None:
         """Say it, unless something was said just now."""
         now = time.monotonic()
-        if now - self._last < self._APART:
+        if now - self._last < self._apart:
             return
         self._last = now
         remark(f"{self._doing}: {got_to}")

@@ -158,4 +158,5 @@ sweeps = table(
     column("holder", Words),
     column("held_until", Moment),
     column("version", BigInteger),
+    column("again_at", Moment),
 )

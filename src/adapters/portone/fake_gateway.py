@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
@@ -18,7 +18,7 @@ from application.errors import (
     GatewayUnavailableError,
     Refusal,
 )
-from application.ports import CancelPayment, PaymentGateway
+from application.ports import CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
@@ -30,7 +30,6 @@ from fake_portone.readings import Seen
 from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")
-_PAGE = 60_000  # all at once, so that no change in between moves a payment from one page to another
 
 
 class FakePortOneGateway(PaymentGateway):
@@ -42,7 +41,6 @@ class FakePortOneGateway(PaymentGateway):
     def __init__(self, fake: FakePortOne, *, api_secret: str | None = None, patience: float = 60.0) -> None:
         self._api = fake.api
         self._secret = fake.api_secret if api_secret is None else api_secret
-        self._store_id = fake.store_id
         self._patience = patience
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
@@ -76,14 +74,13 @@ class FakePortOneGateway(PaymentGateway):
         """See PaymentGateway."""
         await self._answer(self._api.close_account(self._secret, payment_id, store_id, None))
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
         """See PaymentGateway."""
-        listing = Listing(size=_PAGE, store_id=self._store_id, since=since, until=until, newest_first=False)
+        listing = Listing(number=number, size=size, store_id=store_id, since=since, until=until, newest_first=False)
         page = await self._answer(self._api.page(self._secret, listing))
-        if page.total > _PAGE:
-            raise GatewayUnavailableError(f"more than {_PAGE} payments changed")
-        for item in page.items:
-            yield _payment(item)
+        return ChangedPage(payments=[wire.read_listed(_record(item)) for item in page.items], total=page.total)
 
     async def _answer(self, asked: Awaitable[_T]) -> _T:
         try:
@@ -107,4 +104,8 @@ def _translated(refused: RefusedError) -> GatewayDeniedError | GatewayBusyError 
 
 def _payment(seen: Seen) -> Payment:
     """The record as our own client reads it: what stands in it is decided in one place."""
-    return wire.read_payment(msgspec.json.encode(payment_json(seen.payment, seen.said, strange=seen.strange)))
+    return wire.read_payment(_record(seen))
+
+
+def _record(seen: Seen) -> bytes:
+    return msgspec.json.encode(payment_json(seen.payment, seen.said, strange=seen.strange))

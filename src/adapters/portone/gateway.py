@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -26,19 +26,16 @@ from application.errors import (
     GatewayUnavailableError,
     Refusal,
 )
-from application.ports import CancelPayment, PaymentGateway
+from application.ports import CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 
 _ANSWER_MOST = 2**20
 _PAGE_MOST = 16 * 2**20  # a hundred records, each with the log of its webhooks
-_PAGE_SIZE = 100
-_PAGED_MOST = 60_000  # PortOne refuses to page further
 _REASON_MOST = 200
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-_OVERLAP = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,37 +141,16 @@ class PortOneGateway(PaymentGateway):
         """See PaymentGateway."""
         await self._change(f"{_payment_path(payment_id)}/virtual-account/close{_in_store(store_id)}")
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        """See PaymentGateway. A payment whose record cannot be read comes as UNKNOWN, its neighbours as they are.
-
-        Each page starts just before the last change that was seen, not at a page number: a payment that changes
-        again meanwhile leaves the window, and would push its successor into a page already read.
-        """
-        start, number = since, 0
-        seen: set[tuple[str, datetime | None]] = set()
-        while (number + 1) * _PAGE_SIZE <= _PAGED_MOST:
-            page = {(payment.id, payment.changed_at): payment for payment in await self._page(start, until, number)}
-            fresh = [payment for key, payment in page.items() if key not in seen]
-            for payment in fresh:
-                yield payment
-            if not fresh and len(page) < _PAGE_SIZE:
-                return
-            seen |= page.keys()
-            last = max((at for _, at in page if at is not None), default=start)
-            if last - _OVERLAP > start:
-                start, number = last - _OVERLAP, 0
-                seen = {(name, at) for name, at in seen if at is None or at >= start}
-            else:
-                number += 1
-        raise GatewayUnavailableError("more payments changed at one instant than the gateway lets one page through")
-
-    async def _page(self, start: datetime, until: datetime, number: int) -> list[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        """See PaymentGateway. What PortOne calls the change of a payment's status, it filters by."""
         asked = {
-            "page": {"number": number, "size": _PAGE_SIZE},
+            "page": {"number": number, "size": size},
             "filter": {
-                "storeId": self._store_id,
+                "storeId": store_id,
                 "timestampType": "STATUS_CHANGED_AT",
-                "from": _rfc3339(start),
+                "from": _rfc3339(since),
                 "until": _rfc3339(until),
                 "sortBy": "STATUS_CHANGED_AT",
                 "sortOrder": "ASC",
@@ -182,7 +158,7 @@ class PortOneGateway(PaymentGateway):
         }
         url = f"/payments?requestBody={quote(msgspec.json.encode(asked), safe='')}"
         answer = await self._ask(url, self._deadline(), most=_PAGE_MOST)
-        return wire.read_listed_payments(answer.body)
+        return wire.read_changed_page(answer.body)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._patience.asking

@@ -9,18 +9,17 @@ Field names and which of them are required: PortOne's OpenAPI document 1.16.0, `
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 
-from application.errors import GatewayUnavailableError, Refusal
+from application.errors import GatewayUnavailableError, Refusal, UnreadableRecordError
+from application.ports import ChangedPage
 from domain.errors import InvalidMoneyError
 from domain.money import Money
-from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
-
-UNREADABLE = "unreadable"
-"""What ``Payment.said`` is for a listed payment whose record could not be read."""
+from domain.payment import UNREADABLE, Cancellation, CancellationStatus, Payment, PaymentStatus
 
 _STATUSES = {status.value: status for status in PaymentStatus} | {
     "PENDING": PaymentStatus.PAY_PENDING  # the list filter's spelling of what the record calls PAY_PENDING
@@ -132,8 +131,13 @@ class _Cancelled(msgspec.Struct, frozen=True):
     cancellation: _Cancellation
 
 
+class _Counted(msgspec.Struct, frozen=True, rename="camel"):
+    total_count: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _Page(msgspec.Struct, frozen=True):
     items: list[msgspec.Raw]
+    page: _Counted
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -155,32 +159,34 @@ _UNREADABLE_BYTES = (msgspec.MsgspecError, ValueError, RecursionError, InvalidMo
 
 
 def read_payment(body: bytes | msgspec.Raw) -> Payment:
-    """One payment record. Raises GatewayUnavailableError."""
+    """One payment record. Raises UnreadableRecordError."""
     try:
         return _payment.decode(_utf8(body)).read()
     except _UNREADABLE_BYTES as error:
-        raise GatewayUnavailableError("a payment record cannot be read") from error
+        raise UnreadableRecordError("a payment record cannot be read") from error
 
 
-def read_listed_payments(body: bytes) -> list[Payment]:
-    """The payments of one page, in their order. Raises GatewayUnavailableError if it is no page, or one has no id.
+def read_changed_page(body: bytes) -> ChangedPage:
+    """One page of payments, in their order. Raises GatewayUnavailableError if it is none, or has no count.
 
     A record that cannot be read does not take its neighbours with it: it becomes a payment of UNKNOWN status that
     ``said`` UNREADABLE, so that whoever compares it with an order checks that order by itself.
     """
     try:
-        return [_read_listed(item) for item in _page.decode(_utf8(body)).items]
+        page = _page.decode(_utf8(body))
     except _UNREADABLE_BYTES as error:
         raise GatewayUnavailableError("a page of payments cannot be read") from error
+    return ChangedPage(payments=[read_listed(item) for item in page.items], total=page.page.total_count)
 
 
-def _read_listed(item: msgspec.Raw) -> Payment:
+def read_listed(item: bytes | msgspec.Raw) -> Payment:
+    """One record among others: as UNKNOWN, where it cannot be read."""
     try:
         return read_payment(item)
-    except GatewayUnavailableError:
+    except UnreadableRecordError:
         nothing = Money.zero("XXX")  # ISO 4217: no currency
         return Payment(
-            id=_named.decode(item).id,
+            id=_name_of(item),
             status=PaymentStatus.UNKNOWN,
             said=UNREADABLE,
             total=nothing,
@@ -188,6 +194,14 @@ def _read_listed(item: msgspec.Raw) -> Payment:
             store_id=None,
             channel_type=None,
         )
+
+
+def _name_of(item: bytes | msgspec.Raw) -> str:
+    """The payment's id; where even that cannot be read, a name that says so, the same each time."""
+    try:
+        return _named.decode(_utf8(item)).id
+    except _UNREADABLE_BYTES:
+        return f"unreadable-{hashlib.sha256(item).hexdigest()[:16]}"
 
 
 def read_cancellation(body: bytes, currency: str) -> Cancellation:

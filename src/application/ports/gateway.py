@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -49,6 +49,18 @@ class CancelPayment:
     by_customer: bool = False
 
 
+PAGED_MOST = 60_000
+"""How far into one window of its list the gateway lets anybody page (PortOne's OpenAPI document 1.16.0)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedPage:
+    """One page of a window, and how many payments the gateway says are in all of the window."""
+
+    payments: Sequence[Payment]
+    total: int
+
+
 class PaymentGateway(Protocol):
     """The payment gateway. Every method may raise GatewayUnavailableError (outcome unknown) and GatewayDeniedError."""
 
@@ -73,8 +85,15 @@ class PaymentGateway(Protocol):
         """Close the account that waits for a deposit. Raises GatewayRefusedError if none is waiting."""
         ...
 
-    def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        """Every payment of our store whose status changed from ``since`` to ``until``, the earliest change first."""
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        """Page ``number`` (from 0) of this store's payments whose status changed from ``since`` to ``until``.
+
+        There are ``size`` payments on a page, fewer on the last, and none after it; in which order is the gateway's
+        business, and by which of its clocks it filters as well. A record that cannot be read comes as UNKNOWN among
+        the others. Nobody pages past PAGED_MOST payments.
+        """
         ...
 
 

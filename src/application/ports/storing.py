@@ -53,6 +53,17 @@ class Orders(Protocol):
         """
         ...
 
+    async def unfinished(self, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50) -> Sequence[Order]:
+        """The first ``limit`` orders that owe money back or ask for a person, strictly after ``after``.
+
+        By ``(created_at, id)``, the oldest first.
+        """
+        ...
+
+    async def first_placed_at(self) -> datetime | None:
+        """When the first order was placed; None if there is none."""
+        ...
+
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """At most ``limit`` orders with ``check_at`` at or before ``now``, those due longest, each to one caller.
 
@@ -85,6 +96,10 @@ class Refunds(Protocol):
 
     async def of_order(self, order_id: OrderId) -> Sequence[Refund]:
         """Every refund of this order, the oldest first."""
+        ...
+
+    async def of_orders(self, order_ids: Sequence[OrderId]) -> Mapping[OrderId, Sequence[Refund]]:
+        """Every refund of these orders, the oldest first, by order, without those that have none."""
         ...
 
 

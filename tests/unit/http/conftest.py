@@ -35,7 +35,7 @@ from application.errors import GatewayError
 from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
-from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Store
+from application.ports import CancelPayment, ChangedPage, OrderNotifier, PaymentGateway, Store
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
@@ -82,7 +82,9 @@ class StubGateway(PaymentGateway):
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         raise AssertionError("no account is open in these tests")
 
-    def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
         raise AssertionError("nobody sweeps in these tests")
 
 

@@ -68,6 +68,19 @@ class MemoryOrders(Orders):
         ]
         return sorted(matching, key=lambda order: (order.moved_at, order.id))[:limit]
 
+    async def unfinished(self, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50) -> Sequence[Order]:
+        """Orders that owe or ask for a person, the oldest first."""
+        matching = [
+            order
+            for order in self._unit.tables.orders.values()
+            if (order.owed or order.attention is not None) and (after is None or (order.created_at, order.id) > after)
+        ]
+        return sorted(matching, key=lambda order: (order.created_at, order.id))[:limit]
+
+    async def first_placed_at(self) -> datetime | None:
+        """When the first order was placed."""
+        return min((order.created_at for order in self._unit.tables.orders.values()), default=None)
+
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to check, the longest due first."""
         self._unit.must_write()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adapters.persistence.memory.tables import MemoryTransaction
 from application.ports import Refunds
@@ -31,6 +31,14 @@ class MemoryRefunds(Refunds):
         """Every refund of this order."""
         refunds = [refund for refund in self._unit.tables.refunds.values() if refund.order_id == order_id]
         return sorted(refunds, key=lambda refund: (refund.requested_at, refund.id))
+
+    async def of_orders(self, order_ids: Sequence[OrderId]) -> Mapping[OrderId, Sequence[Refund]]:
+        """Every refund of these orders."""
+        wanted, found = set(order_ids), dict[OrderId, list[Refund]]()
+        for refund in sorted(self._unit.tables.refunds.values(), key=lambda refund: (refund.requested_at, refund.id)):
+            if refund.order_id in wanted:
+                found.setdefault(refund.order_id, []).append(refund)
+        return found
 
     def _broken_by_sum(self, refund: Refund) -> str | None:
         tables = self._unit.tables

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Row, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Executable, Row, bindparam, func, insert, or_, select, text, tuple_, update
 
 from adapters.persistence.sql.transaction import SqlTransaction
 from adapters.persistence.sql.values import as_json, cursor
@@ -41,6 +41,10 @@ _CAPTURED_BETWEEN = (
     .order_by(_MOVED_AT, orders.c.id)
     .limit(bindparam("most"))
 )
+_UNFINISHED = _ORDERS.where(text("(owed_minor > 0 OR attention IS NOT NULL)")).order_by(  # as its index has it
+    orders.c.created_at, orders.c.id
+)
+_FIRST_PLACED = select(func.min(orders.c.created_at, type_=Moment))
 _DUE = or_(orders.c.check_at <= bindparam("now"), orders.c.check_at > bindparam("beyond"))
 _COUNT_DUE = select(  # each an index range of its own
     select(func.count()).select_from(orders).where(orders.c.check_at <= bindparam("now")).scalar_subquery()
@@ -101,6 +105,18 @@ class SqlOrders(Orders):
             statement = statement.where(tuple_(_MOVED_AT, orders.c.id) > cursor(*after))
         rows = (await self._unit.run(statement, {"since": since, "until": until, "most": limit})).all()
         return [_order(row) for row in rows]
+
+    async def unfinished(self, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50) -> Sequence[Order]:
+        """Orders that owe or ask for a person, the oldest first."""
+        statement = _UNFINISHED.limit(limit)
+        if after is not None:
+            statement = statement.where(tuple_(orders.c.created_at, orders.c.id) > cursor(*after))
+        return [_order(row) for row in (await self._unit.run(statement)).all()]
+
+    async def first_placed_at(self) -> datetime | None:
+        """When the first order was placed."""
+        first: datetime | None = (await self._unit.run(_FIRST_PLACED)).scalar_one()
+        return first
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to check, the longest due first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Executable, Row, bindparam, select
@@ -17,6 +17,12 @@ from domain.refund import Need, Refund, RefundStatus, Sent
 
 _REFUNDS_OF_ORDER = (
     select(refunds).where(refunds.c.order_id == bindparam("key")).order_by(refunds.c.requested_at, refunds.c.id)
+)
+
+_REFUNDS_OF_ORDERS = (
+    select(refunds)
+    .where(refunds.c.order_id.in_(bindparam("keys", expanding=True)))
+    .order_by(refunds.c.requested_at, refunds.c.id)
 )
 
 
@@ -60,6 +66,13 @@ class SqlRefunds(Refunds):
     async def of_order(self, order_id: OrderId) -> Sequence[Refund]:
         """Every refund of this order."""
         return [_refund(row) for row in (await self._unit.run(_REFUNDS_OF_ORDER, {"key": order_id})).all()]
+
+    async def of_orders(self, order_ids: Sequence[OrderId]) -> Mapping[OrderId, Sequence[Refund]]:
+        """Every refund of these orders."""
+        found: dict[OrderId, list[Refund]] = {}
+        for row in (await self._unit.run(_REFUNDS_OF_ORDERS, {"keys": list(order_ids)})).all():
+            found.setdefault(OrderId(row.order_id), []).append(_refund(row))
+        return found
 
 
 def _refund(row: Row[Any]) -> Refund:

@@ -1,5 +1,7 @@
 """What an order knows of its payment and asks of a person, a refund's life in full, and orders that cost nothing.
 
+And when the last days were swept again, and the way in which audits find orders that owe or ask, however old.
+
 Going down, what the older version has no word for becomes the nearest one it has; it is refused where an order cost
 nothing, for which there is none.
 """
@@ -33,6 +35,7 @@ _NEW = {
         ("sent_at", "int"),
         ("sent_times", "int"),
     ),
+    "sweeps": (("again_at", "int"),),
 }
 _SQLITE = {"int": "INTEGER", "text": "TEXT"}
 _POSTGRESQL = {"int": "BIGINT", "text": 'TEXT COLLATE "C"'}
@@ -56,6 +59,10 @@ _CHECKS = (  # table, rule before, condition before, rule after, condition after
 )
 _BEGINS = "NEW.status <> 'PENDING'", "(NEW.status <> 'PENDING' AND NEW.price_minor > 0)"  # of orders that are added
 
+_UNFINISHED = """
+    CREATE INDEX orders_unfinished ON orders (created_at, id) WHERE owed_minor > 0 OR attention IS NOT NULL
+"""
+
 _KINDS = (  # what an older version asked a person about, by how it said so
     ("a refund failed%", "refund_failed"),
     ("%king has kept failing%", "checks_fail"),
@@ -75,6 +82,7 @@ def upgrade() -> None:
     for table, old, was, new, becomes in _CHECKS:
         _change_check(table, (old, was), (new, becomes))
     _change_rule("orders", "before_insert", *_BEGINS)
+    op.execute(_UNFINISHED)
     for said, kind in _KINDS:
         _run(
             "UPDATE orders SET attention_kind = :kind, attention_since = COALESCE((SELECT MAX(h.at) FROM history h "
@@ -89,6 +97,7 @@ def downgrade() -> None:
     """Say it in fewer words."""
     if op.get_bind().execute(text("SELECT 1 FROM orders WHERE price_minor = 0 LIMIT 1")).first() is not None:
         raise RuntimeError("there are orders that cost nothing, which the older version cannot keep")
+    op.execute("DROP INDEX orders_unfinished")
     with _without_rules("orders", "refunds", "history"):
         for table, column, wanting, nearest in (
             ("orders", "reason", "CHARGED_BACK", "REFUNDED"),
