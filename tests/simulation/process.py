@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dependency_injector import providers
 
-from adapters.portone.fake_gateway import FakePortOneGateway
 from application.errors import GatewayError, GatewayUnavailableError, StoreUnavailableError, WebhookRefusedError
 from application.follow_order import FollowOrder, Pace
 from application.ports import CancelPayment, ChangedPage, PaymentGateway, Store, UnitOfWork
@@ -22,7 +21,8 @@ from bootstrap.settings import read_settings
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
-from simulation.judge import Property, answers
+from simulation.judge import answers
+from simulation.properties import Property
 
 if TYPE_CHECKING:
     from application.use_cases import UseCases
@@ -68,7 +68,8 @@ class Process:
             wired.enter_context(_CONTAINER.clock.override(providers.Object(self.now)))
             wired.enter_context(_CONTAINER.new_id.override(providers.Object(world.new_id)))
             wired.enter_context(_CONTAINER.store.override(providers.Object(store)))
-            gateway = _Gateway(self, FakePortOneGateway(world.fake))
+            wired.enter_context(_CONTAINER.policy.override(providers.Object(world.policy)))
+            gateway = _Gateway(self, world.new_gateway())
             wired.enter_context(_CONTAINER.gateway.override(providers.Object(gateway)))
             _CONTAINER.reset_singletons()
             self.webhook_reader = _CONTAINER.webhook_reader()
@@ -157,7 +158,7 @@ class Process:
         """Sweep now and then, as the worker does."""
         while True:
             await asyncio.sleep(1800.0 * (0.5 + self.world.lot.random()))
-            with suppress(StoreUnavailableError, GatewayError):
+            with suppress(StoreUnavailableError, GatewayError):  # one of them: the list does not add up
                 await self.use_cases.sweep_payments()
             if self.world.is_calm:
                 return  # what is left is swept by whoever waits for the end

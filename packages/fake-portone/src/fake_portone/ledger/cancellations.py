@@ -7,7 +7,7 @@ from dataclasses import replace
 from fake_portone.ledger.book import MoneyBook
 from fake_portone.ledger.moments import Agenda
 from fake_portone.ledger.payments import Payments
-from fake_portone.ledger.records import Cancel, Cancelled, CancelStatus, Course, PaymentRecord, Status, vat_within
+from fake_portone.ledger.records import SMOOTHLY, Cancel, Cancelled, CancelStatus, Course, PaymentRecord, Status, vat_within
 from fake_portone.ledger.rules import amount_to_cancel, tax_free_to_cancel
 
 
@@ -28,6 +28,12 @@ class Cancellations:
             self._agenda.later(course.seconds, lambda: self._end_requested(payment.id, cancellation.id, then, course))
         self._payments.tell_cancelled("CancelPending", asked, cancellation)
         return cancellation
+
+    def conclude(self, payment: PaymentRecord, end: CancelStatus) -> None:
+        """Whatever is REQUESTED of this payment comes to this ``end``."""
+        for cancellation in payment.cancellations:
+            if cancellation.status is CancelStatus.REQUESTED:
+                self._end_requested(payment.id, cancellation.id, end, SMOOTHLY)
 
     def _asked(self, payment: PaymentRecord, cancel: Cancel) -> tuple[PaymentRecord, Cancelled]:
         amount = amount_to_cancel(payment, cancel)

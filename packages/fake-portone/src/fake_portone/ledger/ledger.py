@@ -15,6 +15,7 @@ from fake_portone.ledger.records import (
     SMOOTHLY,
     Cancel,
     Cancelled,
+    CancelStatus,
     Course,
     Dating,
     Dispute,
@@ -187,7 +188,15 @@ class Ledger:
         """Give money back, as far as ``course`` goes."""
         return self._cancellations.request(self.find(payment_id, cancel.store_id), cancel, course)
 
+    def conclude(self, payment_id: str, end: CancelStatus) -> None:
+        """Every cancellation of this payment that is REQUESTED comes to this ``end``."""
+        self._cancellations.conclude(self.find(payment_id), end)
+
     # --- what takes its time ---
+
+    def next_due(self) -> float | None:
+        """At which moment ``complete_due`` has something to do again."""
+        return self._agenda.next_due()
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Have ``act`` done so many seconds of the clock from now; one that is refused by then is left undone."""
