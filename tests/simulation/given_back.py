@@ -19,7 +19,7 @@ Complaint = tuple[Property, str]
 class GivenBack:
     """Every cancellation of ours that was ever met, and whether it ever moved money, or might have."""
 
-    undone: set[str] = field(default_factory=set)  # payments of which a cancellation was undone
+    stays_to_be_told: bool = False  # what was undone, or quotes us and is not ours, has an audit speak for good
     _moved: dict[str, set[str]] = field(default_factory=dict)  # refund → ids of its cancellations that moved money
     _succeeded: set[str] = field(default_factory=set)
     _met: set[str] = field(default_factory=set)
@@ -29,13 +29,17 @@ class GivenBack:
         known = {refund.id: refund for refund in refunds}
         for cancellation in record.cancellations:
             if cancellation.status is CancelStatus.FAILED and cancellation.id in self._succeeded:
-                self.undone.add(record.id)
+                self.stays_to_be_told = True
             if cancellation.status is CancelStatus.SUCCEEDED:
                 self._succeeded.add(cancellation.id)
             if cancellation.trigger != "API":
+                self.stays_to_be_told |= refund_of(cancellation) in known
                 continue
+            moved = self._moved.setdefault(refund_of(cancellation), set())
             if cancellation.status is not CancelStatus.FAILED:
-                self._moved.setdefault(refund_of(cancellation), set()).add(cancellation.id)
+                moved.add(cancellation.id)
+            elif cancellation.id not in self._succeeded:
+                moved.discard(cancellation.id)
             if cancellation.id not in self._met:
                 self._met.add(cancellation.id)
                 refund = known.get(refund_of(cancellation))  # type: ignore[call-overload]  # a name is a name

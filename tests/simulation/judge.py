@@ -215,7 +215,7 @@ class Judge:
     def _given_up_from(self, order: Order, answer: object) -> datetime:
         """The earliest moment at which it may be given up, by what the gateway had said of its payment."""
         seen = self._seen.get(order.payment_id)
-        last = answer if isinstance(answer, Payment) and (seen is None or answer.attempt != seen.attempt) else seen
+        last = answer if isinstance(answer, Payment) and not _has_forgotten(answer, seen) else seen
         first_hold: timedelta | None = getattr(self.policy, "first_hold", None)
         if last is None and first_hold is not None and not isinstance(answer, Payment):
             return min(order.expires_at, order.created_at + first_hold)
@@ -285,8 +285,9 @@ class Judge:
             self.broken(Property.AUDITED, f"something is wrong, and the audit says {audit}")
         if not wrong and found != captured:
             self.broken(Property.AUDITED, f"{captured} was captured, and the audit says {audit}")
-        if not wrong and not audit.is_clean and not self._given_back.undone:  # what was undone stays to be told
-            self.broken(Property.AUDITED, f"nothing is wrong, and the audit says {audit}")
+        if not wrong and not audit.is_clean and not self._given_back.stays_to_be_told:
+            said = "; ".join(finding.why for finding in audit.findings)
+            self.broken(Property.AUDITED, f"nothing is wrong, and the audit says: {said}")
 
     def found(self, orphans: Sequence[str], audit: Audit, stranger: str) -> None:
         """A payment that no order is for must be listed, and named by the audit."""
@@ -394,6 +395,11 @@ def _moment(order: Order) -> datetime:
     """As of when the gateway's record was that was applied last."""
     seen = order.observed
     return (seen and (seen.updated_at or seen.changed_at)) or datetime.min.replace(tzinfo=UTC)
+
+
+def _has_forgotten(answer: Payment, seen: Payment | None) -> bool:
+    """Whether this answer says less of the same attempt than the one before."""
+    return seen is not None and answer.attempt == seen.attempt and answer.status is PaymentStatus.READY
 
 
 def _standing(order: Order) -> tuple[object, ...]:
