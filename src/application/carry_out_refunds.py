@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from application.errors import GatewayRefusedError, OrderNotFoundError, Refusal
+from application.errors import GatewayDeniedError, GatewayError, GatewayRefusedError, OrderNotFoundError, Refusal
 from application.ports import CancelPayment, Clock, PaymentGateway, RefundAccount, Store, UnitOfWork
 from application.reconcile_order import ReconcileOrder
 from application.transact import keep, retrying
@@ -37,18 +37,21 @@ class CarryOutRefunds:
     async def __call__(self, order: Order, payment: Payment, *, account: RefundAccount | None = None) -> None:
         """Carry out what ``order`` owes, as far as ``payment``, the gateway's record, has it left.
 
-        ``account`` is where the money of a virtual account goes back to.
+        ``account`` is where the money of a refund that needs an account goes back to.
         """
-        refused: GatewayRefusedError | None = None
+        failure: GatewayError | None = None
         for refund in await self._requested(order):
-            if refund.needs is Need.ACCOUNT and account is None:
-                continue  # whoever asked for it has the account, and it is kept nowhere
+            if refund.needs is Need.WORD or (refund.needs is Need.ACCOUNT and account is None):
+                continue  # a person has to say; or whoever asked has the account, which is kept nowhere
             if refund.found_in(payment) is not None or not payment.has_left(refund.amount):
                 continue  # the record shows it, or is an old one, or a later check will find it impossible
             try:
-                read = await self._carry_out(order, refund, payment, account)
-            except GatewayRefusedError as error:  # another time it may work; the refunds behind it need not wait
-                refused = error
+                named = account if refund.needs is Need.ACCOUNT else None
+                read = await self._carry_out(order, refund, payment, named)
+            except GatewayDeniedError:
+                raise
+            except GatewayError as error:  # another time it may work; the refunds behind it need not wait
+                failure = error
                 continue
             if read is None:
                 return
@@ -57,8 +60,8 @@ class CarryOutRefunds:
             if reconciled.is_stale:
                 return
             order = reconciled.order
-        if refused is not None:
-            raise refused
+        if failure is not None:
+            raise failure
 
     async def _carry_out(
         self, order: Order, refund: Refund, payment: Payment, account: RefundAccount | None

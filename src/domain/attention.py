@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -25,6 +25,8 @@ class AttentionKind(StrEnum):
     CHARGED_BACK = "charged_back"
     DISPUTED = "disputed"
 
+
+_WHY_MOST = 1000  # characters of several questions together
 
 ENDED_BY_A_PERSON = frozenset(
     {
@@ -65,5 +67,11 @@ class Attention:
         return self.kind in ENDED_BY_A_PERSON
 
     def is_about(self, concern: Concern) -> bool:
-        """Whether it asks this very thing already."""
-        return (self.kind, self.why) == (concern.kind, concern.why)
+        """Whether it asks this very thing already; why checks keep failing may change from one to the next."""
+        if self.kind is AttentionKind.CHECKS_FAIL:
+            return concern.kind is self.kind
+        return concern.why in self.why and (self.kind is concern.kind or self.stays)
+
+    def with_another(self, concern: Concern) -> Attention:
+        """This question with another one behind it: neither is lost before a person has answered."""
+        return replace(self, why=f"{self.why}; {concern.why}"[:_WHY_MOST])

@@ -128,6 +128,10 @@ def _decide_pending(
 
 
 def _decide_unpaid(order: Order, payment: Payment | None, now: datetime, policy: Policy, *, give_up: bool) -> Decision:
+    if order.captured is not None:
+        says = payment.said if payment else "that it knows no such payment"
+        why = f"the gateway took {order.captured}, and now says {says}"
+        return _unchanged(order, AttentionKind.CONTRADICTION, why)
     if give_up and not _may_be_moving(order, payment):
         return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.ABANDONED)
     if now >= unpaid_until(order, payment, policy):
@@ -151,7 +155,7 @@ def _decide_paid(order: Order, payment: Payment, shop: Shop) -> Decision:
     if differs := mismatches(order, payment, shop):
         return _decide_mismatch(order, payment, differs)
     if not payment.went_back:
-        return Decision(status=OrderStatus.COMPLETED, concern=_dispute(payment))
+        return Decision(status=OrderStatus.COMPLETED, concern=_dispute(order, payment))
     why = f"{payment.went_back} went back before the order was completed: see to it before goods go out"
     concern = Concern(kind=AttentionKind.PART_GONE_FIRST, why=why)
     return Decision(status=OrderStatus.COMPLETED, concern=concern)
@@ -224,12 +228,14 @@ def _decide_still_paid(order: Order, payment: Payment, shop: Shop) -> Decision:
         return Decision(status=order.status, concern=concern, differs=differs)
     if payment.is_charged_back and payment.went_back > order.refunded:
         return _unchanged(order, AttentionKind.CHARGED_BACK, "the card network took a part of the money back")
-    return Decision(status=order.status, concern=_dispute(payment))
+    return Decision(status=order.status, concern=_dispute(order, payment))
 
 
-def _dispute(payment: Payment) -> Concern | None:
+def _dispute(order: Order, payment: Payment) -> Concern | None:
     why = "the buyer denies the payment: answer at the payment provider"
-    return Concern(kind=AttentionKind.DISPUTED, why=why) if payment.disputed else None
+    silent = payment.disputed is None and order.observed is not None
+    disputed = order.observed.disputed if silent and order.observed is not None else payment.disputed
+    return Concern(kind=AttentionKind.DISPUTED, why=why) if disputed else None
 
 
 def _decide_cancelled(order: Order, payment: Payment | None) -> Decision:

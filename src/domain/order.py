@@ -69,6 +69,7 @@ class Order:
     ``captured`` is what the gateway took, in the currency it took it in; None while it took nothing. ``refunded`` is
     what went back, ``owed`` what REQUESTED refunds will still give back: ``refunded + owed`` never passes ``captured``.
     ``seq`` is the number of the last history entry, ``version`` the stored row's, which changes with every save.
+    ``by_hand``: the gateway has refused to give its money back, so nothing is asked back any more but by a person.
     ``announced_at`` is since when a signed webhook tells of more than the record shows; None once the record does.
     ``check_at`` None means at rest. ``checks`` counts checks in the present state, ``failures`` failed ones in a row.
     ``token_hash`` is the SHA-256 (hex) of the buyer's token.
@@ -90,6 +91,7 @@ class Order:
     observed: Observed | None = None
     announced_at: datetime | None = None
     attention: Attention | None = None
+    by_hand: bool = False
     seq: int = 0
     version: int = 0
     check_at: datetime | None = None

@@ -90,7 +90,8 @@ class Payment:
     ``said`` is the status word as the gateway wrote it. ``cancelled`` is how much of ``total`` went back so far.
     ``paid`` is ``total`` less what coupons and points covered, None where the gateway does not say. ``tax_free`` is
     the part of ``total`` without tax, ``cancelled_tax_free`` how much of that went back. ``by_account``: the buyer
-    sends the money to an account, and it goes back only to one that is named. ``disputed``: the buyer denies it.
+    sends the money to an account, and it goes back only to one that is named. ``disputed``: the buyer denies
+    it; None where the record does not say.
     ``attempt`` is PortOne's transactionId, which changes when the buyer tries again.
     """
 
@@ -110,7 +111,7 @@ class Payment:
     tax_free: Money | None = None
     cancelled_tax_free: Money | None = None
     by_account: bool = False
-    disputed: bool = False
+    disputed: bool | None = None
 
     @property
     def captured(self) -> Money | None:
@@ -154,6 +155,12 @@ class Payment:
     def left_paid(self) -> Money:
         """The same as ``left``, if only what the buyer paid counts, and not what coupons and points covered."""
         return self.left if self.paid is None else min(self.left, self.paid.less(self.cancelled))
+
+    @property
+    def on_its_way(self) -> Money:
+        """What is being given back, and has not gone back yet."""
+        under_way = (c.amount for c in self.cancellations if c.status is CancellationStatus.REQUESTED)
+        return sum(under_way, start=Money.zero(self.total.currency))
 
     def tax_free_of(self, amount: Money) -> Money:
         """How much of ``amount`` must go back untaxed: what is left with tax goes first, so that it always fits."""

@@ -90,6 +90,7 @@ def reconcile(
         payment, give_up = None, False
     revision = Revision(order, now, policy, payment)
     revision.hear(announces_more=announces_more)
+    revision.await_refunds(refunds)
     decision = decide(revision.order, payment, shop, now, policy=policy, give_up=give_up)
     if payment is not None:
         revision.observe(payment)
@@ -141,24 +142,22 @@ def withdraw_refund(order: Order, refund: Refund, *, by: str, now: datetime) -> 
     """Nobody asks for ``refund`` any more. Raises RefundNotPossibleError where it may have been carried out already."""
     if refund.status is not RefundStatus.REQUESTED:
         raise RefundNotPossibleError(f"this refund is {refund.status}: there is nothing to withdraw")
-    if refund.sent is not None and not _is_unclear(order):
-        raise RefundNotPossibleError("the gateway was asked for this refund already; it may be done at any moment")
+    if not refund.may_be_withdrawn(now):
+        raise RefundNotPossibleError(
+            "the gateway was asked for this refund less than three hours ago; it may be done at any moment"
+        )
     revision = Revision(order, now, _USUAL)
     revision.end_refund(refund.withdrawn(now))
-    if _is_unclear(order):
+    if refund.needs is Need.WORD and order.attention is not None:
         revision.end_attention(by, "the refund was withdrawn")
     return revision.close()
 
 
 def doubt_refund(order: Order, refund: Refund, now: datetime) -> Reconciliation:
-    """Nobody can tell whether ``refund`` was carried out: it is not asked for again until a person has said.
-
-    One question at a time: while another refund of this order is asked about, this one waits.
-    """
-    if _is_unclear(order):
-        return Reconciliation(order=order)
+    """Nobody can tell whether ``refund`` was carried out: it is not asked for again until a person has said."""
     why = f"a refund of {refund.amount} may have been carried out: a cancellation of that sum names nobody"
     revision = Revision(order, now, _USUAL)
+    revision.keep_refund(replace(refund, needs=Need.WORD))
     revision.ask_person(Concern(kind=AttentionKind.REFUND_UNCLEAR, why=why))
     return revision.close()
 
@@ -181,7 +180,7 @@ def check_failed(order: Order, why: str, now: datetime) -> Reconciliation:
         return Reconciliation(order=order)
     order = replace(order, failures=order.failures + 1)
     revision = Revision(replace(order, check_at=schedule.retry_check(order, now)), now, _USUAL)
-    if order.failures == _FAILED_LONG:
+    if order.failures >= _FAILED_LONG:
         revision.ask_person(Concern(kind=AttentionKind.CHECKS_FAIL, why=f"checking has kept failing: {why}"))
     return revision.close()
 
@@ -211,10 +210,6 @@ def _has_no_time_left(order: Order, now: datetime, policy: Policy) -> bool:
 
 def _may_be_taken_back(decision: Decision) -> bool:
     return decision.concern is not None and decision.concern.kind in _MAY_BE_TAKEN_BACK
-
-
-def _is_unclear(order: Order) -> bool:
-    return order.attention is not None and order.attention.kind is AttentionKind.REFUND_UNCLEAR
 
 
 _MAY_BE_TAKEN_BACK = frozenset({AttentionKind.CONTRADICTION, AttentionKind.DIFFERENT_PAYMENT})

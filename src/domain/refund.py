@@ -32,7 +32,7 @@ class Need(StrEnum):
 
     ACCOUNT = "account"  # an account of the buyer's to send the money to
     TAX_PART = "tax_part"  # another division into taxed and untaxed
-    DEPOSIT = "deposit"  # money of the shop's at the payment provider
+    WORD = "word"  # a person's: it may have been done, and nobody can tell
     NOTHING = "nothing"  # nothing helps: it has to be given back outside the gateway
 
 
@@ -99,6 +99,14 @@ class Refund:
         """This refund by the gateway's own name for it."""
         return replace(self, cancellation_id=cancellation_id)
 
+    def may_be_withdrawn(self, now: datetime) -> bool:
+        """Whether it cannot be carried out any more by what was asked, or a person has to say so anyway."""
+        return self.sent is None or self.needs is Need.WORD or self._is_forgotten(now)
+
+    def _is_forgotten(self, now: datetime) -> bool:
+        """Whether the gateway, which never told of it by name, does not know the request any more."""
+        return self.cancellation_id is None and self.sent is not None and now >= self.sent.at + KEY_LIFE
+
     def found_in(self, payment: Payment) -> Cancellation | None:
         """What the gateway's record says of it; None where it shows none of it."""
         return payment.cancellation(self.id, self.sent.amount if self.sent else self.amount, self.cancellation_id)
@@ -119,7 +127,7 @@ class Refund:
             return None
         fresh = self._anew(payment, key, now)
         if moved and (fresh.left, fresh.amount) == (before.left, before.amount):
-            fresh = self._anew(payment, key, now, left=payment.left_paid)
+            fresh = self._anew(payment, key, now, left=_another_left(payment, before.left))
         return replace(fresh, gone=min(before.gone, fresh.gone), times=before.times + 1)
 
     def may_be_done(self, payment: Payment) -> bool:
@@ -144,3 +152,15 @@ class Refund:
         amount = min(self.amount, left)
         untaxed = payment.tax_free_of(amount)
         return Sent(key=key, amount=amount, tax_free=untaxed, left=left, gone=payment.went_back, at=now)
+
+
+def _another_left(payment: Payment, tried: Money) -> Money:
+    """What else may be meant by what is left: without what coupons paid, without what is on its way back already.
+
+    The gateway does not say which it is (UNVERIFIED), only that ``tried`` is not.
+    """
+    readings = [payment.left, payment.left_paid]
+    readings += [left.less(payment.on_its_way) for left in readings]
+    meant = list(dict.fromkeys(left for left in readings if left))
+    place = meant.index(tried) if tried in meant else -1
+    return meant[(place + 1) % len(meant)]

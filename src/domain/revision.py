@@ -100,6 +100,11 @@ class Revision:
         since = self.order.announced_at or self._now
         self.order = replace(self.order, announced_at=since if announces_more else None)
 
+    def await_refunds(self, refunds: Sequence[Refund]) -> None:
+        """Notice which refunds are not done in the time that was promised, whatever the record says or is silent of."""
+        promised = self._now - self._policy.refund_promise
+        self._late = any(refund.requested_at <= promised for refund in refunds)
+
     def resolve(self, payment: Payment, refunds: Sequence[Refund]) -> None:
         """See what became of the refunds that were asked for; those the gateway is working on come first."""
         if payment.captured is None or self.order.contradicts(payment):
@@ -115,7 +120,6 @@ class Revision:
                 self._end(refund.failed(_too_little(refund, payment), self._now), HistoryKind.REFUND_FAILED)
             else:
                 left = left - refund.amount
-                self._late |= self._now >= refund.requested_at + self._policy.refund_promise
 
     def transition(self, decision: Decision) -> None:
         """Go over into the state that was decided."""
@@ -135,8 +139,8 @@ class Revision:
         self.transition(Decision(status=OrderStatus.COMPLETED))
 
     def give_back_rest(self, refund_id: RefundId) -> None:
-        """Owe back all that is left, if anything is, and unless a person is being asked how."""
-        if self.order.refundable and not _is_refused(self.order):
+        """Owe back all that is left, if anything is, and unless the gateway refused: then it is for a person."""
+        if self.order.refundable and not self.order.by_hand:
             self.ask_back(self.order.refundable, refund_id, f"order {self.order.reason}", "gyeolje")
 
     def ask_back(
@@ -171,7 +175,8 @@ class Revision:
             return
         if asked is None or not asked.is_about(concern):
             attention = Attention(kind=concern.kind, why=concern.why, since=self._now)
-            self.order = replace(self.order, attention=attention)
+            both = asked.with_another(concern) if asked is not None and asked.stays else attention
+            self.order = replace(self.order, attention=both)
             self.write(HistoryKind.ATTENTION, {"kind": concern.kind.value, "why": concern.why})
 
     def end_attention(self, by: str, note: str) -> None:
@@ -185,6 +190,7 @@ class Revision:
         """``refund`` will not be carried out: its sum is free again."""
         self._end(refund, _ENDED[refund.status])
         if needs is not None:
+            self.order = replace(self.order, by_hand=True)
             why = f"the gateway refuses a refund of {refund.amount}: {refund.failure}{_HELP[needs]}"
             self.ask_person(Concern(kind=AttentionKind.REFUND_REFUSED, why=why))
 
@@ -242,8 +248,11 @@ class Revision:
             why = "a refund that was asked for failed; ask again if it is still wanted"
             return Concern(kind=AttentionKind.REFUND_REFUSED, why=why)
         if self._late and self.order.owed:
-            why = f"{self.order.owed} is owed back for longer than promised"
+            why = f"{self.order.owed} is owed back for longer than promised: see the payment provider's console"
             return Concern(kind=AttentionKind.REFUND_LATE, why=why)
+        if self._close_account and self._now >= self.order.expires_at + self._policy.pending_most:
+            why = "its account was closed, and the gateway still says that it waits for a deposit"
+            return Concern(kind=AttentionKind.CONTRADICTION, why=why)
         return None
 
     @property
@@ -270,9 +279,14 @@ _ENDED = {
 _HELP = {
     Need.ACCOUNT: "; name the buyer's account and ask again",
     Need.TAX_PART: "; divide it otherwise into taxed and untaxed and ask again",
-    Need.DEPOSIT: "; pay in at the payment provider and ask again",
+    Need.WORD: "",
     Need.NOTHING: "; give it back outside the gateway, and say so",
 }
+
+
+def _is_disputed(payment: Payment | Observed, seen: Observed) -> bool:
+    """Whether the buyer denies it: a record that says nothing of disputes ends none."""
+    return seen.disputed if payment.disputed is None else payment.disputed
 
 
 def _observed(payment: Payment, order: Order) -> Observed:
@@ -286,17 +300,13 @@ def _observed(payment: Payment, order: Order) -> Observed:
         changed_at=knows.changed_at or known.changed_at,
         updated_at=knows.updated_at or known.updated_at,
         deposit_due=payment.deposit_due,
-        disputed=knows.disputed,
+        disputed=_is_disputed(knows, seen),
     )
 
 
 def _too_little(refund: Refund, payment: Payment) -> str:
     why = "less than this is left at the gateway"
     return f"{why}; a cancellation of this sum that names nobody may be it" if refund.may_be_done(payment) else why
-
-
-def _is_refused(order: Order) -> bool:
-    return order.attention is not None and order.attention.kind is AttentionKind.REFUND_REFUSED
 
 
 def _refund_data(refund: Refund) -> dict[str, object]:

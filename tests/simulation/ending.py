@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RESTING = 4 * 86_400.0  # seconds in which everything must have come to rest: late checks go on for a day and a half
 _STUCK = 27 * 3600.0  # seconds after which whatever asks for a person is left to that person
+_SWEEP_EVERY = 2 * 3600.0
 _AGAIN = 7 * 3600.0  # seconds after which the sweep goes over the last days again
 _ROUNDS = 4  # of answers, until no order may ask anything any more
 _STRANGER = "nobodysorder"
@@ -68,8 +69,12 @@ def _decide(world: World, payment_id: str) -> None:
 async def _rest(world: World) -> None:
     """Let time pass until nothing is left to do, but for people: no order to check, no webhook to deliver."""
     began = world.seconds()
+    swept = began
     while world.seconds() < began + _RESTING:
         await asyncio.sleep(600.0)
+        if world.seconds() - swept > _SWEEP_EVERY:
+            swept = world.seconds()
+            await _sweep(world)
         world.watch.go_round()
         if _is_quiet(world, began):
             await _sweep(world)

@@ -61,7 +61,11 @@ class GivenBack:
             done = self.times(refund.id)
             if refund.status is RefundStatus.SUCCEEDED and not done:
                 yield Property.ONCE, f"refund {refund.id} is SUCCEEDED, and was never carried out"
-            if refund.status in (RefundStatus.FAILED, RefundStatus.REFUSED) and done and names_are_kept:
+            if not done or refund.status is RefundStatus.SUCCEEDED:
+                continue
+            if not names_are_kept or refund.status is RefundStatus.WITHDRAWN:
+                self.stays_to_be_told = True
+            else:
                 yield Property.ONCE, f"refund {refund.id} is {refund.status}, and was carried out"
 
 

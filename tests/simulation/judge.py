@@ -75,7 +75,8 @@ class Judge:
     _answered: dict[tuple[OrderId, str], RefundId] = field(default_factory=dict)
     _given_back: GivenBack = field(default_factory=GivenBack)
     _seen: dict[str, Payment] = field(default_factory=dict)  # the last record by which an order was reconciled
-    _said_paid: dict[str, datetime] = field(default_factory=dict)  # since when a webhook said so
+    _announced: dict[str, datetime] = field(default_factory=dict)  # since when webhooks tell of money
+    _said_paid: set[str] = field(default_factory=set)
 
     def broken(self, which: Property, what: str) -> None:
         """A property does not hold."""
@@ -139,8 +140,10 @@ class Judge:
     async def acknowledged(self, webhook_id: WebhookId, payment_id: str | None, kind: str, now: datetime) -> None:
         """The shop answered 200 to this webhook."""
         self._acknowledged.add(webhook_id)
-        if kind == "Transaction.Paid" and payment_id is not None:
-            self._said_paid.setdefault(payment_id, now)
+        if kind in _TELL_OF_MONEY and payment_id is not None:
+            self._announced.setdefault(payment_id, now)
+            if kind == "Transaction.Paid":
+                self._said_paid.add(payment_id)
         if not await self._is_kept(webhook_id):
             self.broken(Property.DURABLE, "a webhook was answered 200 before it was stored")
 
@@ -207,10 +210,10 @@ class Judge:
         until = self._given_up_from(order, answer)
         if at < until:
             self.broken(Property.ANNOUNCED, f"{name} expired at {at}, {until - at} before its time: {answer}")
-        since = self._said_paid.get(order.payment_id)
-        told_until = since and since + self.policy.announced_most - _SLACK
-        if told_until is not None and self.clocks_are_right and at < told_until:
-            self.broken(Property.ANNOUNCED, f"{name} expired at {at}, and was said to be paid at {since}")
+        since = self._announced.get(order.payment_id)
+        if since is not None and order.payment_id in self._said_paid and self.clocks_are_right:
+            if at < since + self.policy.announced_most - _SLACK:
+                self.broken(Property.ANNOUNCED, f"{name} expired at {at}, and webhooks told of its money since {since}")
 
     def _given_up_from(self, order: Order, answer: object) -> datetime:
         """The earliest moment at which it may be given up, by what the gateway had said of its payment."""
@@ -410,5 +413,6 @@ def _standing(order: Order) -> tuple[object, ...]:
 
 _NOT_ASKED = "nothing"
 _IS_MONEY = {"PAID", "PARTIAL_CANCELLED", "CANCELLED", "UNKNOWN"}
+_TELL_OF_MONEY = {"Transaction.Paid", "Transaction.VirtualAccountIssued", "Transaction.PayPending"}
 _MONEY_WENT_BACK = {CancelReason.REFUNDED, CancelReason.PAYMENT_CANCELLED, CancelReason.CHARGED_BACK}
 _SLACK = timedelta(minutes=2)  # between a commit and the answer that tells of it

@@ -46,9 +46,9 @@ class Watch:
     paid: set[str] = field(default_factory=set)  # payments that a webhook said were paid
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def hear(self, kind: str, payment_id: str | None, cancellation_id: str | None) -> None:
-        """The shop has acknowledged a webhook that says so."""
-        if payment_id is None:
+    def hear(self, kind: str, payment_id: str | None, cancellation_id: str | None, outcome: str) -> None:
+        """The shop has kept a webhook that says so: it was told the truth meanwhile, or asks as soon as it can."""
+        if payment_id is None or (outcome != "stored" and self.world.is_lied_to()):
             return
         if kind == "Transaction.Paid":
             self.paid.add(payment_id)

@@ -115,9 +115,18 @@ class World:
         """Since when nothing stands in the way of whoever wants to be prompt."""
         trouble = self.trouble
         lost = trouble.request_lost + trouble.answer_lost + trouble.commit_refused + trouble.commit_unknown
-        if lost or trouble.death or any(fault.name in _UNFAIR for fault, _ in self.fake.faults.on()):
+        if lost or trouble.death or self.is_lied_to():
             return self.seconds()
         return self._unfair_until
+
+    def is_lied_to(self) -> bool:
+        """Whether an answer of PortOne's need not say how things are."""
+        return any(fault.name in _UNFAIR for fault, _ in self.fake.faults.on())
+
+    def heard(self, body: bytes, outcome: str) -> None:
+        """A process has kept a webhook."""
+        told = _told(body)
+        self.watch.hear(told.type, told.payment_id, told.cancellation_id, outcome)
 
     def unfair_until(self, seconds: float) -> None:
         """Something stands in the way until then, and once it is out of it whoever waits begins anew."""
@@ -202,7 +211,6 @@ class World:
             told = _told(body)
             webhook_id = WebhookId(headers["webhook-id"])
             await self.judge.acknowledged(webhook_id, told.payment_id, told.type, self.now())
-            self.watch.hear(told.type, told.payment_id, told.cancellation_id)
         return status
 
     # --- the history ---

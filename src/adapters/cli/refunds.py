@@ -7,7 +7,7 @@ import secrets
 import rich_click as click
 
 from adapters.cli.orders import OPERATOR, refund_json
-from adapters.cli.printing import print_json, say, shown
+from adapters.cli.printing import print_json, remark, say, shown
 from application.ports import RefundAccount
 from application.refund_order import RefundOrderCommand, WithdrawRefundCommand
 from application.use_cases import UseCases
@@ -28,12 +28,14 @@ async def request_refund(
 ) -> None:
     """Ask money back. Raises OrderNotFoundError, RefundNotPossibleError and IdempotencyKeyReusedError."""
     record = await use_cases.show_order(OrderId(order_id))
+    key = key or secrets.token_hex(16)
+    remark(f"to ask for this very refund again, say --key {key}")
     command = RefundOrderCommand(
         order_id=record.order.id,
         amount=None if amount is None else Money(amount, record.order.refundable.currency),
         reason=reason,
         requested_by=OPERATOR,
-        idempotency_key=key or secrets.token_hex(16),
+        idempotency_key=key,
         account=None if account is None else _account(account),
     )
     _print(await use_cases.refund_order(command), as_json=as_json)

@@ -72,6 +72,7 @@ orders = table(
     column("announced_at", Moment),
     column("attention_kind", Words),
     column("attention_since", Moment),
+    column("by_hand", BigInteger),
 )
 
 refunds = table(

@@ -121,10 +121,17 @@ class _Payment(msgspec.Struct, frozen=True, rename="camel"):
         return instant(self.method.get("expiredAt"))
 
 
-def _is_disputed(disputes: object) -> bool:
-    """Whether any of the disputes is not resolved: any word but RESOLVED means that it goes on."""
-    listed = disputes if isinstance(disputes, list) else []
-    return any(isinstance(dispute, dict) and dispute.get("status") != "RESOLVED" for dispute in listed)
+def _is_disputed(disputes: object) -> bool | None:
+    """Whether any of the disputes is not resolved: any word but RESOLVED means that it goes on.
+
+    None where the record has no list of them, as only that of a PAID payment does.
+    """
+    listed = disputes if isinstance(disputes, list) else None
+    return (
+        None
+        if listed is None
+        else any(isinstance(dispute, dict) and dispute.get("status") != "RESOLVED" for dispute in listed)
+    )
 
 
 class _Cancelled(msgspec.Struct, frozen=True):

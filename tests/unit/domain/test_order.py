@@ -1348,7 +1348,7 @@ def test_a_refund_that_was_late_and_is_done_says_nothing_of_another_that_is_not_
     [
         (Need.ACCOUNT, "; name the buyer's account and ask again"),
         (Need.TAX_PART, "; divide it otherwise into taxed and untaxed and ask again"),
-        (Need.DEPOSIT, "; pay in at the payment provider and ask again"),
+        (Need.WORD, "; pay in at the payment provider and ask again"),
         (Need.NOTHING, "; give it back outside the gateway, and say so"),
     ],
 )

@@ -22,15 +22,17 @@ from application.errors import (
     GatewayError,
     GatewayRefusedError,
     GatewayUnavailableError,
+    Refusal,
     UnreadableRecordError,
 )
-from application.ports import CancelPayment, ChangedPage
+from application.ports import CancelPayment, ChangedPage, RefundAccount
 from domain.ids import PaymentId, RefundId
 from domain.money import Money
 from domain.payment import UNREADABLE, Cancellation, CancellationStatus, Payment, PaymentStatus
 
 OURS = PaymentId("0123456789abcdef0123456789abcdef")
 REFUND = RefundId("fedcba9876543210fedcba9876543210")
+KEY = "fedcba9876543210fedcba9876543210-2"
 SECRET = "an-api-secret-that-must-not-be-seen"
 HASTE = Patience(connect=1, ask=0.1, asking=0.5, change=0.1, pauses=(0.001, 0.001))
 
@@ -181,15 +183,17 @@ def gateway(client: httpx.AsyncClient) -> PortOneGateway:
     return PortOneGateway(client, api_secret=SECRET, store_id="store-1", patience=HASTE)
 
 
-def the_cancel(amount: int = 30000, *, by_customer: bool = False, reason: str = "sold out") -> CancelPayment:
+def the_cancel(amount: int = 30000, *, reason: str = "sold out", **more: Any) -> CancelPayment:
     return CancelPayment(
         payment_id=OURS,
         store_id="store-2",
         refund_id=REFUND,
+        key=KEY,
         amount=Money(amount, "KRW"),
+        tax_free=Money(more.pop("tax_free", 0), "KRW"),
         left=Money(71000, "KRW"),
         reason=reason,
-        by_customer=by_customer,
+        **more,
     )
 
 
@@ -222,6 +226,8 @@ async def test_a_record_becomes_a_payment(gateway: PortOneGateway, server: Serve
         attempt="55451513-9763-4a7a-bb43-78a4c65be843",
         changed_at=datetime(2024, 4, 25, 10, 0, tzinfo=UTC),
         updated_at=datetime(2024, 4, 25, 10, 0, 0, 500000, tzinfo=UTC),
+        paid=Money(70000, "KRW"),
+        tax_free=Money(0, "KRW"),
     )
 
 
@@ -389,10 +395,11 @@ async def test_a_partial_cancel_is_sent_with_its_key_and_what_we_think_is_left(
         status=CancellationStatus.SUCCEEDED,
         amount=Money(30000, "KRW"),
         reason=f"[{REFUND}] sold out",
+        requested_at=datetime(2024, 4, 25, 11, 0, tzinfo=UTC),
     )
     (asked,) = server.asked
     assert asked.line == f"POST /payments/{OURS}/cancel HTTP/1.1"
-    assert asked.headers["idempotency-key"] == f'"{REFUND}"'
+    assert asked.headers["idempotency-key"] == f'"{KEY}"'
     assert asked.headers["authorization"] == f"PortOne {SECRET}"
     assert asked.headers["content-type"] == "application/json"
     assert json.loads(asked.body) == {
@@ -412,6 +419,23 @@ async def test_a_full_cancel_names_no_amount(gateway: PortOneGateway, server: Se
         "reason": f"[{REFUND}] sold out",
         "requester": "CUSTOMER",
         "currentCancellableAmount": 71000,
+    }
+
+
+async def test_a_cancel_names_the_part_that_goes_back_untaxed_and_the_account_it_goes_to(
+    gateway: PortOneGateway, server: Server
+) -> None:
+    server.will(says(200, {"cancellation": DONE}))
+    account = RefundAccount(bank="KAKAO", number="3333-01-0000000", holder="김")
+    await gateway.cancel(the_cancel(tax_free=5000, account=account))
+    assert json.loads(server.asked[0].body) == {
+        "storeId": "store-2",
+        "amount": 30000,
+        "taxFreeAmount": 5000,
+        "reason": f"[{REFUND}] sold out",
+        "requester": "ADMIN",
+        "currentCancellableAmount": 71000,
+        "refundAccount": {"bank": "KAKAO", "number": "3333-01-0000000", "holderName": "김"},
     }
 
 
@@ -440,25 +464,30 @@ async def test_an_accepted_cancel_says_how_far_it_got(
 
 
 @pytest.mark.parametrize(
-    ("http", "code"),
+    ("http", "code", "kind"),
     [
-        (400, "INVALID_REQUEST"),
-        (404, "PAYMENT_NOT_FOUND"),
-        (409, "PAYMENT_NOT_PAID"),
-        (409, "PAYMENT_ALREADY_CANCELLED"),
-        (409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"),
-        (409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT"),
-        (409, "MAX_CANCEL_COUNT_REACHED"),
-        (409, "SOMETHING_NEW"),
+        (400, "INVALID_REQUEST", Refusal.MALFORMED),
+        (404, "PAYMENT_NOT_FOUND", Refusal.LATER),
+        (409, "PAYMENT_NOT_PAID", Refusal.LATER),
+        (409, "PAYMENT_ALREADY_CANCELLED", Refusal.LATER),
+        (409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN", Refusal.MOVED),
+        (409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT", Refusal.MOVED),
+        (409, "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", Refusal.TAX_PART),
+        (409, "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", Refusal.TAX_PART),
+        (409, "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT", Refusal.TAX_PART),
+        (409, "MAX_CANCEL_COUNT_REACHED", Refusal.NEVER),
+        (409, "NEGATIVE_PROMOTION_ADJUSTED_CANCEL_AMOUNT", Refusal.NEVER),
+        (409, "PROMOTION_DISCOUNT_RETAIN_OPTION_SHOULD_NOT_BE_CHANGED", Refusal.NEVER),
+        (409, "SOMETHING_NEW", Refusal.LATER),
     ],
 )
-async def test_a_cancel_the_gateway_refuses_was_definitely_not_done(
-    gateway: PortOneGateway, server: Server, http: int, code: str
+async def test_a_cancel_the_gateway_refuses_was_definitely_not_done_and_its_word_says_what_follows(
+    gateway: PortOneGateway, server: Server, http: int, code: str, kind: Refusal
 ) -> None:
     server.will(says(http, {"type": code, "message": "결제 홍길동"}))
     with pytest.raises(GatewayRefusedError) as refused:
         await gateway.cancel(the_cancel())
-    assert refused.value.code == code
+    assert (refused.value.code, refused.value.kind) == (code, kind)
     assert "홍길동" not in str(refused.value)
 
 

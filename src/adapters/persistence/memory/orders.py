@@ -136,7 +136,7 @@ _EDGES = frozenset(
 
 def _broken_by_state(order: Order) -> str | None:
     """The rule that ``order`` breaks, whatever it was before."""
-    captured = order.captured or Money.zero(order.price.currency)
+    captured = Money.zero(order.price.currency) if order.captured is None else order.captured
     if (order.status is OrderStatus.CANCELLED) is (order.reason is None):
         return "a CANCELLED order has a reason, and no other has"
     if order.status is OrderStatus.COMPLETED and order.captured != order.price:

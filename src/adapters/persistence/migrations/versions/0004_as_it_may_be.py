@@ -23,6 +23,7 @@ _NEW = {
         ("announced_at", "int"),
         ("attention_kind", "text"),
         ("attention_since", "int"),
+        ("by_hand", "int"),
     ),
     "refunds": (
         ("needs", "text"),
