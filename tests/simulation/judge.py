@@ -67,6 +67,7 @@ class Judge:
     known: dict[OrderId, Kept] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     verdict: asyncio.Future[ViolationError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    to_accounts: dict[OrderId, dict[str, RefundOrderCommand]] = field(default_factory=dict)
     _promises: dict[OrderId, _Promise] = field(default_factory=dict)
     _placed_by: dict[str, OrderId] = field(default_factory=dict)
     _acknowledged: set[WebhookId] = field(default_factory=set)
@@ -100,6 +101,8 @@ class Judge:
     def asking_back(self, command: RefundOrderCommand) -> None:
         """Somebody asks for a refund, for the first time or again."""
         self._intents.setdefault(command.order_id, set()).add(command.idempotency_key)
+        if command.account is not None:
+            self.to_accounts.setdefault(command.order_id, {})[command.idempotency_key] = command
 
     def refunding(self, command: RefundOrderCommand, refund: Refund) -> None:
         """Somebody was told that this refund will be carried out."""
@@ -211,9 +214,9 @@ class Judge:
         if at < until:
             self.broken(Property.ANNOUNCED, f"{name} expired at {at}, {until - at} before its time: {answer}")
         since = self._announced.get(order.payment_id)
-        if since is not None and order.payment_id in self._said_paid and self.clocks_are_right:
-            if at < since + self.policy.announced_most - _SLACK:
-                self.broken(Property.ANNOUNCED, f"{name} expired at {at}, and webhooks told of its money since {since}")
+        was_told = order.payment_id in self._said_paid and self.clocks_are_right
+        if since is not None and was_told and at < since + self.policy.announced_most - _SLACK:
+            self.broken(Property.ANNOUNCED, f"{name} expired at {at}, and webhooks told of its money since {since}")
 
     def _given_up_from(self, order: Order, answer: object) -> datetime:
         """The earliest moment at which it may be given up, by what the gateway had said of its payment."""

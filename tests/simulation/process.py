@@ -133,7 +133,7 @@ class Process:
         except StoreUnavailableError:
             return 503
         self.world.judge.counts[f"webhooks {outcome}"] += 1
-        self.world.heard(body, outcome)
+        self.world.heard(body)
         if self.world.story.written:
             about = f"{event.type} of {self.world.story.called(event.payment_id)}"
             self.world.story.tell(self.name, f"webhook {about}: {outcome}")

@@ -49,6 +49,9 @@ class _Staff(Person):
             idempotency_key=self._next_key(order),
             account=_ACCOUNT if to_account else None,
         )
+        return await self._ask(command)
+
+    async def _ask(self, command: RefundOrderCommand) -> bool:
         judge = self.world.judge
 
         async def refund() -> None:
@@ -56,7 +59,7 @@ class _Staff(Person):
             refund = await self.world.ask(lambda process: process.use_cases.refund_order(command), within=200.0)
             judge.refunding(command, refund)
 
-        asked = f"refunds {command.amount or 'all'} of {self.world.story.called(order.id)}"
+        asked = f"refunds {command.amount or 'all'} of {self.world.story.called(command.order_id)}"
         for _ in range(3):
             if await self.trying(asked, refund):
                 self.tell(asked)
@@ -124,6 +127,7 @@ class Operator(_Staff):
         order, attention = kept.order, kept.order.attention
         assert attention is not None
         self.world.judge.counts[f"answered {attention.kind}"] += 1
+        self._give_back_outside(order)
         match attention.kind:
             case AttentionKind.REFUND_UNCLEAR:
                 for refund in kept.refunds:
@@ -131,14 +135,21 @@ class Operator(_Staff):
                         await self._withdraw(refund)
             case AttentionKind.REFUND_REFUSED if order.refundable and await self._ask_anew(kept):
                 pass  # that answers it
-            case AttentionKind.MONEY_CAME_BACK:
-                self._give_back_outside(order)
+            case AttentionKind.REFUND_REFUSED if order.status is OrderStatus.CANCELLED:
+                self._cancel_in_console(order, None)
                 await self._answer(order)
             case AttentionKind.REFUND_LATE:
-                self.world.fake.ledger.conclude(order.payment_id, CancelStatus.SUCCEEDED)
+                await self._see_to_late(kept)
                 await self._answer(order)
             case _:
                 await self._answer(order)
+
+    async def _see_to_late(self, kept: Kept) -> None:
+        """What only whoever asked can have done is asked for again, word for word; the provider does the rest."""
+        for command in list(self.world.judge.to_accounts.get(kept.order.id, {}).values()):
+            await self._ask(command)
+        with suppress(RefusedError):
+            self.world.fake.ledger.conclude(kept.order.payment_id, CancelStatus.SUCCEEDED)
 
     async def _ask_anew(self, kept: Kept) -> bool:
         """Money that must not be kept is asked back anew, as the reason of the refusal says; a favour is not."""

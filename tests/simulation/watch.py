@@ -23,6 +23,7 @@ EVERY = 60.0  # seconds between two rounds
 _MINUTE, _HOUR = 60.0, 3600.0
 _CHECKED = 12 * _MINUTE  # docs/attention.md: between two checks, of which one may have begun with a dead process
 _CHECKED_FOR_DEPOSIT = 45 * _MINUTE
+_PUZZLED = 80 * _MINUTE  # whoever asks for a person may be checked once an hour
 _CHECKED_LATE = 30 * _HOUR
 _PROMISED = 26 * _HOUR
 _SWEPT = 8 * _HOUR  # the last days are swept again every six
@@ -46,9 +47,9 @@ class Watch:
     paid: set[str] = field(default_factory=set)  # payments that a webhook said were paid
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def hear(self, kind: str, payment_id: str | None, cancellation_id: str | None, outcome: str) -> None:
-        """The shop has kept a webhook that says so: it was told the truth meanwhile, or asks as soon as it can."""
-        if payment_id is None or (outcome != "stored" and self.world.is_lied_to()):
+    def hear(self, kind: str, payment_id: str | None, cancellation_id: str | None) -> None:
+        """The shop has kept a webhook that says so, and was told the truth, or is as soon as it asks."""
+        if payment_id is None or self.world.is_lied_to():
             return
         if kind == "Transaction.Paid":
             self.paid.add(payment_id)
@@ -84,6 +85,7 @@ class Watch:
             return None
         if order.captured is None:
             usual = _CHECKED_FOR_DEPOSIT if record.account else _CHECKED
+            usual = _PUZZLED if order.attention is not None else usual
             is_awaited = order.status is OrderStatus.PENDING or record.id in self.paid
             return Wrong(Property.PROMPT, "is paid and does not know it", usual if is_awaited else _CHECKED_LATE)
         if order.refunded.minor < went_back(record, self.told.get(record.id, set())):

@@ -123,10 +123,10 @@ class World:
         """Whether an answer of PortOne's need not say how things are."""
         return any(fault.name in _UNFAIR for fault, _ in self.fake.faults.on())
 
-    def heard(self, body: bytes, outcome: str) -> None:
+    def heard(self, body: bytes) -> None:
         """A process has kept a webhook."""
         told = _told(body)
-        self.watch.hear(told.type, told.payment_id, told.cancellation_id, outcome)
+        self.watch.hear(told.type, told.payment_id, told.cancellation_id)
 
     def unfair_until(self, seconds: float) -> None:
         """Something stands in the way until then, and once it is out of it whoever waits begins anew."""
