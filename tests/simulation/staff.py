@@ -33,6 +33,7 @@ class _Staff(Person):
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
         self._keys: Counter[str] = Counter()
+        self._asked_anew: set[str] = set()
 
     def _next_key(self, order: Order) -> str:
         """Refund number so-and-so of this order, as merchants name them: the same names for every order."""
@@ -155,6 +156,9 @@ class Operator(_Staff):
         """Money that must not be kept is asked back anew, as the reason of the refusal says; a favour is not."""
         if kept.order.status is not OrderStatus.CANCELLED and self.world.wide.random() < 0.5:
             return False
+        if kept.order.id in self._asked_anew:
+            return False  # it was of no use before
+        self._asked_anew.add(kept.order.id)
         return await self._ask_back(kept.order, self._refused(kept), to_account=self._needs_account(kept.order))
 
     def _refused(self, kept: Kept) -> Money | None:

@@ -61,6 +61,7 @@ class Watch:
         now, fair_since = self.world.seconds(), self.world.fair_since()
         seen: set[tuple[str, str]] = set()
         for kept in list(self.world.judge.known.values()):
+            self.world.judge.gave_back(kept.order.payment_id)
             for wrong in self._wrongs(kept):
                 key = (str(kept.order.id), wrong.what)
                 seen.add(key)

@@ -18,6 +18,7 @@ from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECR
 from domain.catalog import Product
 from domain.ids import OrderId, ProductId, WebhookId
 from domain.policy import Policy
+from domain.schedule import LONGEST
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.faults import CATALOGUE, READINGS, Fault
@@ -138,8 +139,9 @@ class World:
         self.judge.clocks_are_right = False
 
     def calm(self) -> None:
-        """Nothing stands in the way any more."""
-        self._unfair_until = self.seconds()
+        """Nothing stands in the way any more, but for what a wrong clock planned: that may be a day and more away."""
+        planned = 0.0 if self.judge.clocks_are_right else LONGEST.total_seconds()
+        self._unfair_until = self.seconds() + planned
 
     # --- the shop ---
 
