@@ -180,7 +180,7 @@ def check_failed(order: Order, why: str, now: datetime) -> Reconciliation:
         return Reconciliation(order=order)
     order = replace(order, failures=order.failures + 1)
     revision = Revision(replace(order, check_at=schedule.retry_check(order, now)), now, _USUAL)
-    if order.failures >= _FAILED_LONG:
+    if order.failures >= _FAILED_LONG and order.attention is None:  # else two questions would go on by turns
         revision.ask_person(Concern(kind=AttentionKind.CHECKS_FAIL, why=f"checking has kept failing: {why}"))
     return revision.close()
 

@@ -125,9 +125,7 @@ class Refund:
             return replace(before, times=before.times + 1)
         if self.may_be_done(payment):
             return None
-        fresh = self._anew(payment, key, now)
-        if moved and (fresh.left, fresh.amount) == (before.left, before.amount):
-            fresh = self._anew(payment, key, now, left=_another_left(payment, before.left))
+        fresh = self._anew(payment, key, now, left=_another_left(payment, before.left) if moved else None)
         return replace(fresh, gone=min(before.gone, fresh.gone), times=before.times + 1)
 
     def may_be_done(self, payment: Payment) -> bool:

@@ -47,7 +47,8 @@ class Revision:
         self._payment = payment
         self._entries: list[HistoryEntry] = []
         self._refunds: list[Refund] = []
-        self._asked = self._failed = self._late = False
+        self._asked = self._failed = False
+        self._late: set[RefundId] = set()
 
     def write(self, kind: HistoryKind, data: Mapping[str, object]) -> None:
         """Note what happened, as the order stands now."""
@@ -103,7 +104,7 @@ class Revision:
     def await_refunds(self, refunds: Sequence[Refund]) -> None:
         """Notice which refunds are not done in the time that was promised, whatever the record says or is silent of."""
         promised = self._now - self._policy.refund_promise
-        self._late = any(refund.requested_at <= promised for refund in refunds)
+        self._late = {refund.id for refund in refunds if refund.requested_at <= promised}
 
     def resolve(self, payment: Payment, refunds: Sequence[Refund]) -> None:
         """See what became of the refunds that were asked for; those the gateway is working on come first."""
@@ -247,10 +248,11 @@ class Revision:
         if self._failed and self.order.status is OrderStatus.COMPLETED:
             why = "a refund that was asked for failed; ask again if it is still wanted"
             return Concern(kind=AttentionKind.REFUND_REFUSED, why=why)
-        if self._late and self.order.owed:
+        if self._late - {refund.id for refund in self._refunds}:  # none of those that have just come to their end
             why = f"{self.order.owed} is owed back for longer than promised: see the payment provider's console"
             return Concern(kind=AttentionKind.REFUND_LATE, why=why)
-        if self._close_account and self._now >= self.order.expires_at + self._policy.pending_most:
+        was_closed = self._close_account and self._before.status is OrderStatus.CANCELLED
+        if was_closed and self._now >= self.order.expires_at + self._policy.pending_most:
             why = "its account was closed, and the gateway still says that it waits for a deposit"
             return Concern(kind=AttentionKind.CONTRADICTION, why=why)
         return None

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from application.errors import (
     GatewayError,
     GatewayRefusedError,
     GatewayUnavailableError,
+    Refusal,
 )
 from application.ports import PAGED_MOST, CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId, RefundId
@@ -28,7 +29,7 @@ from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
 from fake_portone import FakePortOne
 from fake_portone.faults import Fault
-from fake_portone.ledger import Purchase
+from fake_portone.ledger import Cancel, Purchase
 
 STORE = "store-00000000-0000-4000-8000-00000000000a"
 OTHER_STORE = "store-00000000-0000-4000-8000-00000000000b"
@@ -96,11 +97,14 @@ def refund_of(
     store: str | None = STORE,
     currency: str = "KRW",
 ) -> CancelPayment:
+    name = RefundId(refund_id or uuid.uuid4().hex)
     return CancelPayment(
         payment_id=payment_id,
         store_id=store,
-        refund_id=RefundId(refund_id or uuid.uuid4().hex),
+        refund_id=name,
+        key=f"{name}-1",
         amount=Money(amount, currency),
+        tax_free=Money.zero(currency),
         left=Money(left, currency),
         reason="late money",
     )
@@ -215,6 +219,10 @@ async def test_get_is_the_gateways_record(world: World) -> None:
         attempt=record.transaction_id,
         changed_at=record.status_changed_at,
         updated_at=record.updated_at,
+        paid=Money(2_599, "USD"),
+        tax_free=Money(0, "USD"),
+        cancelled_tax_free=Money(0, "USD"),
+        disputed=False,
     )
 
 
@@ -254,6 +262,39 @@ async def test_get_tells_when_a_deposit_is_due(world: World) -> None:
     assert (await seen(world.gateway, payment_id)).deposit_due == account.due
     world.fake.buyer.deposit(payment_id)
     assert (await seen(world.gateway, payment_id)).deposit_due is None
+
+
+async def test_get_tells_of_a_dispute_while_it_lasts(world: World) -> None:
+    payment_id = world.paid()
+    told = [(await seen(world.gateway, payment_id)).disputed]
+    world.fake.ledger.dispute(payment_id, "it was not me")
+    told.append((await seen(world.gateway, payment_id)).disputed)
+    world.fake.ledger.resolve_disputes(payment_id)
+    told.append((await seen(world.gateway, payment_id)).disputed)
+    assert told == [False, True, False]
+
+
+async def test_get_tells_who_took_the_money_back(world: World) -> None:
+    payment_id = world.paid()
+    world.fake.buyer.cancel_in_console(payment_id, 1_000)
+    assert not (await seen(world.gateway, payment_id)).is_charged_back
+    world.fake.ledger.cancel(payment_id, Cancel(reason="fraud", trigger="CHARGEBACK"))
+    assert (await seen(world.gateway, payment_id)).is_charged_back
+
+
+async def test_get_tells_money_that_was_sent_to_an_account(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    world.fake.buyer.issue_account(payment_id, purchase())
+    world.fake.buyer.deposit(payment_id)
+    assert (await seen(world.gateway, payment_id)).by_account
+    assert not (await seen(world.gateway, world.paid())).by_account
+
+
+async def test_get_tells_what_points_covered(world: World) -> None:
+    world.faults(Fault("paid_with_points"))
+    payment = await seen(world.gateway, world.paid())
+    assert payment.paid == payment.left_paid == Money(63_900, "KRW")
+    assert payment.left == Money(71_000, "KRW")
 
 
 async def test_get_finds_a_payment_whichever_of_our_stores_it_was_made_in(world: World) -> None:
@@ -314,8 +355,11 @@ async def test_a_cancellation_carries_its_refund_in_the_answer_and_in_the_record
     payment_id = world.paid()
     asked = refund_of(payment_id, 30_000)
     answered = await world.gateway.cancel(asked)
-    assert answered.carries(asked.refund_id)
-    assert (await seen(world.gateway, payment_id)).cancellation(asked.refund_id) == answered
+    assert answered.quotes(asked.refund_id)
+    assert answered.requested_at is not None
+    payment = await seen(world.gateway, payment_id)
+    assert payment.cancellation(asked.refund_id, asked.amount) == answered
+    assert payment.cancellations == (answered,)
 
 
 async def test_cancel_reaches_a_payment_of_another_store(world: World) -> None:
@@ -331,7 +375,7 @@ async def test_the_answer_may_say_failed(world: World) -> None:
     cancellation = await world.gateway.cancel(asked)
     payment = await seen(world.gateway, payment_id)
     assert cancellation.status is CancellationStatus.FAILED
-    assert payment.cancellation(asked.refund_id) == cancellation
+    assert payment.cancellation(asked.refund_id, asked.amount) == cancellation
     assert (payment.status, world.net(payment_id)) == (PaymentStatus.PAID, 71_000)
 
 
@@ -352,7 +396,7 @@ async def test_the_answer_may_say_requested_and_the_record_tells_how_it_ended(
     waiting = await seen(world.gateway, payment_id)
     assert (waiting.status, waiting.cancelled.minor) == (PaymentStatus.PAID, 0)
     world.fake.clock.set(advance=60)
-    ended = (await seen(world.gateway, payment_id)).cancellation(asked.refund_id)
+    ended = (await seen(world.gateway, payment_id)).cancellation(asked.refund_id, asked.amount)
     assert ended is not None
     assert (ended.status, world.net(payment_id)) == (end, left)
 
@@ -372,8 +416,20 @@ async def test_a_refund_whose_answer_was_lost_is_not_carried_out_twice(world: Wo
     with pytest.raises(GatewayUnavailableError):
         await world.gateway.cancel(asked)
     assert world.net(payment_id) == 41_000
-    assert (await world.gateway.cancel(asked)).carries(asked.refund_id)
+    assert (await world.gateway.cancel(asked)).quotes(asked.refund_id)
     assert world.net(payment_id) == 41_000
+
+
+async def test_another_key_is_another_request_and_what_is_left_guards_the_money(world: World) -> None:
+    payment_id = world.paid()
+    asked = refund_of(payment_id, 30_000)
+    first = await world.gateway.cancel(asked)
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(replace(asked, key=f"{asked.refund_id}-2"))
+    assert refused.value.kind is Refusal.MOVED
+    second = await world.gateway.cancel(replace(asked, key=f"{asked.refund_id}-3", left=Money(41_000, "KRW")))
+    assert first.id != second.id
+    assert world.net(payment_id) == 11_000
 
 
 async def test_a_refund_that_never_arrived_can_be_asked_for_again(world: World) -> None:
@@ -417,7 +473,7 @@ async def test_cancel_is_refused_when_something_else_is_left(world: World, left:
     payment_id = world.paid()
     with pytest.raises(GatewayRefusedError) as refused:
         await world.gateway.cancel(refund_of(payment_id, amount, left=left))
-    assert refused.value.code == "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"
+    assert (refused.value.code, refused.value.kind) == ("CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN", Refusal.MOVED)
     assert world.net(payment_id) == 71_000
 
 
@@ -425,7 +481,23 @@ async def test_cancel_is_refused_beyond_what_is_left(world: World) -> None:
     payment_id = world.paid()
     with pytest.raises(GatewayRefusedError) as refused:
         await world.gateway.cancel(refund_of(payment_id, 71_001))
-    assert refused.value.code == "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT"
+    assert (refused.value.code, refused.value.kind) == ("CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT", Refusal.MOVED)
+
+
+async def test_cancel_is_refused_for_good_where_it_was_cancelled_too_often(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("cancel_refused"))
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(payment_id, 30_000))
+    assert (refused.value.code, refused.value.kind) == ("MAX_CANCEL_COUNT_REACHED", Refusal.NEVER)
+
+
+async def test_cancel_is_refused_where_more_is_said_to_be_untaxed_than_is(world: World) -> None:
+    payment_id = world.paid()
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(replace(refund_of(payment_id, 30_000), tax_free=Money(1, "KRW")))
+    assert refused.value.kind is Refusal.TAX_PART
+    assert world.net(payment_id) == 71_000
 
 
 async def test_cancel_is_refused_for_what_was_never_paid(world: World) -> None:

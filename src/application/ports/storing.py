@@ -65,9 +65,11 @@ class Orders(Protocol):
         ...
 
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
-        """At most ``limit`` orders with ``check_at`` at or before ``now``, those due longest, each to one caller.
+        """At most ``limit`` orders that are due at ``now``, by ``check_at``, each to one caller.
 
-        Their ``check_at`` becomes ``until``: a caller that dies leaves them due again from then on.
+        Due is one with ``check_at`` at or before ``now``, and one with a ``check_at`` further away than any check is
+        ever planned: that one was planned by a wrong clock. Their ``check_at`` becomes ``until``: a caller that dies
+        leaves them due again from then on.
         """
         ...
 

@@ -354,7 +354,7 @@ async def test_a_refund_refused_for_good_holds_up_no_other(shop: Any) -> None:
     assert await asks(shop, placed) is AttentionKind.REFUND_REFUSED
 
 
-async def test_late_money_that_the_gateway_will_not_give_back_is_asked_for_once_and_anew_when_a_person_says(
+async def test_late_money_that_the_gateway_will_not_give_back_is_asked_for_once_and_anew_only_by_a_person(
     shop: Any,
 ) -> None:
     placed = await late(shop)
@@ -365,7 +365,10 @@ async def test_late_money_that_the_gateway_will_not_give_back_is_asked_for_once_
         await shop.webhook(placed)
     assert (await ends(shop, placed), len(shop.gateway.asked)) == (["REFUSED"], 1)
     assert await asks(shop, placed) is AttentionKind.REFUND_REFUSED
-    await answer(shop, placed, "the contract was changed")
+    await answer(shop, placed, "the contract will be changed")
+    await shop.rest(placed)
+    assert (await ends(shop, placed), len(shop.gateway.asked)) == (["REFUSED"], 1)
+    await ask(shop, placed, None)
     await shop.rest(placed)
     assert await ends(shop, placed) == ["REFUSED", "SUCCEEDED"]
     assert (await asks(shop, placed), shop.net(placed)) == (None, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -341,6 +342,15 @@ def completed() -> list[Row]:
     return rows
 
 
+def account_still_open(row: Callable[..., Row], **rest: object) -> list[Row]:
+    """It should have been closed long ago, and after a day a person is asked why it is not."""
+    issued = "VIRTUAL_ACCOUNT_ISSUED"
+    return [
+        row(issued, when=WITHIN_BOUNDS, writes="observed", close=True, **rest),
+        row(issued, when="past all", writes="observed attention", asks="contradiction", close=True, **rest),
+    ]
+
+
 def cancelled_unpaid() -> list[Row]:
     """EXPIRED and ABANDONED as they usually are: nobody had paid."""
     rows: list[Row] = []
@@ -353,7 +363,7 @@ def cancelled_unpaid() -> list[Row]:
         rows += [
             row("nothing"),
             row(UNPAID, writes="observed"),
-            row("VIRTUAL_ACCOUNT_ISSUED", writes="observed", close=True),
+            *account_still_open(row),
             *(
                 row(
                     says,
@@ -404,7 +414,7 @@ def cancelled_with_all_money_on_its_way_back() -> list[Row]:
         rows += [
             row("nothing"),
             row(UNPAID, writes="observed"),
-            row("VIRTUAL_ACCOUNT_ISSUED", writes="observed", close=True),
+            *account_still_open(row),
             row("PAID", match=RIGHT_SUM),
             row("PAID DISPUTED", match=SUM, writes="attention", asks="contradiction"),
             row("DISPUTED", match=RIGHT_SUM, writes="disputed"),
@@ -444,7 +454,7 @@ def cancelled_with_all_money_back() -> list[Row]:
         rows += [
             row("nothing"),
             row(UNPAID, writes="observed"),
-            row("VIRTUAL_ACCOUNT_ISSUED", writes="observed", close=True),
+            *account_still_open(row),
             row(f"PAID {PARTLY}", match=RIGHT_SUM, writes="observed attention", asks="money_came_back"),
             row(f"PAID DISPUTED {PARTLY}", match=SUM, writes="observed attention", **contradiction),
             row("DISPUTED", match=RIGHT_SUM, writes="observed disputed attention", asks="money_came_back"),
@@ -473,7 +483,7 @@ def cancelled_with_a_rest_on_its_way_back() -> list[Row]:
         rows += [
             row("nothing"),
             row(UNPAID, writes="observed"),
-            row("VIRTUAL_ACCOUNT_ISSUED", writes="observed", close=True),
+            *account_still_open(row),
             row(f"PAID {PARTLY}", match=RIGHT_SUM, writes="observed attention", asks="money_came_back"),
             row(f"PAID DISPUTED {PARTLY}", match=SUM, writes="observed attention", asks="contradiction"),
             row("DISPUTED", match=RIGHT_SUM, writes="observed disputed attention", asks="money_came_back"),

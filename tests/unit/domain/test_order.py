@@ -1123,13 +1123,16 @@ def test_what_only_a_person_ends_stays_until_it_is_answered() -> None:
     assert (life.asks(), life.check_at()) == (None, None)
 
 
-def test_what_only_a_person_ends_gives_way_to_another_such_question() -> None:
+def test_what_only_a_person_ends_is_not_lost_behind_another_such_question() -> None:
     life = came_apart().at(2)
     by_network = Cancellation(
         id="c", status=CancellationStatus.SUCCEEDED, amount=krw(700), reason="fraud", charged_back=True
     )
+    first = life.attention()
     life.hears(payment(ALL_BACK, at=2, cancellations=(by_network,)))
-    assert life.asks() == "charged_back"
+    assert (life.asks(), life.attention()) == ("part_gone_first", f"{first}; the card network took the money back")
+    assert life.entries[-1].data == {"kind": "charged_back", "why": "the card network took the money back"}
+    assert not life.hears(payment(ALL_BACK, at=2, cancellations=(by_network,))).entries
 
 
 def test_an_order_that_asks_nothing_cannot_be_answered() -> None:
@@ -1238,7 +1241,9 @@ def test_a_dispute_is_told_and_flagged_while_it_lasts_and_its_end_is_told() -> N
     assert (life.kinds[-2:], life.asks()) == (["payment_disputed", "attention"], "disputed")
     assert life.attention() == "the buyer denies the payment: answer at the payment provider"
     assert not life.at(3).hears(payment(PAID, at=1, updated=2, disputed=True)).entries
-    life.at(4).hears(payment(PAID, at=1, updated=4))
+    assert not life.hears(payment(PAID, at=1, updated=3)).entries, "a record that does not say ends none"
+    assert life.asks() == "disputed"
+    life.at(4).hears(payment(PAID, at=1, updated=4, disputed=False))
     assert (life.kinds[-1], life.asks()) == ("dispute_ended", None)
     assert life.standing() == ("COMPLETED", None, 0, 0)
 
@@ -1256,7 +1261,7 @@ def test_a_record_that_shows_no_money_ends_no_dispute(said: Payment) -> None:
     life.hears(payment(PAID, at=2, disputed=True))
     life.at(3).hears(said)
     assert "dispute_ended" not in life.kinds
-    life.at(4).hears(payment(PAID, at=4))
+    life.at(4).hears(payment(PAID, at=4, disputed=False))
     assert life.kinds.count("dispute_ended") == 1
 
 
@@ -1265,7 +1270,7 @@ def test_a_dispute_that_was_lost_is_a_chargeback() -> None:
     life.hears(payment(PAID, at=2, disputed=True))
     life.at(3).hears(charged_back(ALL_BACK, 1000, 3))
     assert (life.standing(), life.asks()) == (("CANCELLED", "CHARGED_BACK", 1000, 0), "charged_back")
-    assert life.kinds[-4:] == ["payment_observed", "dispute_ended", "cancelled", "attention"]
+    assert life.kinds[-3:] == ["payment_observed", "cancelled", "attention"]
 
 
 @pytest.mark.parametrize(
@@ -1313,7 +1318,10 @@ def test_a_refund_that_hangs_beyond_what_was_promised_asks_a_person_until_it_is_
     life.at(16 + 24 * 60 - 0.1).hears(thinking, on_schedule=True)
     assert life.asks() is None
     life.at(16 + 24 * 60).hears(thinking, on_schedule=True)
-    assert (life.asks(), life.attention()) == ("refund_late", "1000 KRW is owed back for longer than promised")
+    assert (life.asks(), life.attention()) == (
+        "refund_late",
+        "1000 KRW is owed back for longer than promised: see the payment provider's console",
+    )
     assert life.order.check_at is not None
     assert not life.at(16 + 25 * 60).hears(thinking, on_schedule=True).entries
     life.at(16 + 26 * 60).hears(
@@ -1348,7 +1356,6 @@ def test_a_refund_that_was_late_and_is_done_says_nothing_of_another_that_is_not_
     [
         (Need.ACCOUNT, "; name the buyer's account and ask again"),
         (Need.TAX_PART, "; divide it otherwise into taxed and untaxed and ask again"),
-        (Need.WORD, "; pay in at the payment provider and ask again"),
         (Need.NOTHING, "; give it back outside the gateway, and say so"),
     ],
 )
@@ -1384,9 +1391,11 @@ def test_money_we_must_not_keep_is_not_asked_back_again_and_again_where_it_was_r
         life.at(at).hears(payment(PAID, at=at), on_schedule=True)
         assert life.standing() == ("CANCELLED", "EXPIRED", 0, 0)
     assert (life.asks(), life.check_at()) == ("refund_refused", None)
-    life.at(20).is_answered("the bank will take it now")
+    life.at(20).is_answered("it went back by hand")
     assert life.order.check_at == life.now
     life.hears(payment(PAID, at=19), on_schedule=True)
+    assert (life.standing(), life.asks(), life.check_at()) == (("CANCELLED", "EXPIRED", 0, 0), None, None)
+    life.asks_back(None)
     assert life.standing() == ("CANCELLED", "EXPIRED", 0, 1000)
     assert [status for status, _ in life.rows().values()] == ["REFUSED", "REQUESTED"]
 
@@ -1436,17 +1445,33 @@ def test_a_refund_of_which_nobody_can_tell_whether_it_was_done_asks_a_person_who
     assert life.standing() == ("COMPLETED", None, 0, 0)
 
 
-def test_of_two_refunds_in_doubt_one_is_asked_about_after_the_other_and_not_both_by_turns() -> None:
+def test_of_two_refunds_in_doubt_both_are_asked_about_and_not_by_turns() -> None:
     life = completed().at(2)
     life.asks_back(300)
     life.asks_back(400)
     for _ in range(3):
         life.doubts("r2")
         life.doubts("r3")
-    assert life.kinds.count("attention") == 1
-    life.is_answered("it was not done")
-    life.doubts("r3")
+    assert life.kinds.count("attention") == 2
+    assert "300 KRW" in (life.attention() or "")
     assert "400 KRW" in (life.attention() or "")
+
+
+def test_a_refund_that_is_late_and_whose_checks_fail_asks_once_and_not_by_turns() -> None:
+    life = late_money()
+    for _ in range(100):
+        life.hears(payment(PAID, at=16), on_schedule=True)
+        life.fails_to_check("the gateway refused: SOMETHING_NEW")
+        life.now += minutes(30)
+    asked = [entry.data["kind"] for entry in life.entries if entry.kind == "attention"]
+    assert asked == ["checks_fail", "refund_late"]
+
+
+@pytest.mark.parametrize("said", [None, payment(READY, at=20), payment(PAID, at=16)])
+def test_a_refund_is_late_whatever_the_record_says_or_is_silent_of(said: Payment | None) -> None:
+    life = late_money().at(16 + 24 * 60)
+    life.hears(said, on_schedule=True)
+    assert life.asks() == "refund_late"
 
 
 def test_a_refund_that_found_too_little_left_says_so_where_it_may_be_done_already() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from domain.ids import OrderId, RefundId
 from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
-from domain.refund import KEY_LIFE, Refund, Sent
+from domain.refund import KEY_LIFE, Need, Refund, Sent
 
 T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ID, OTHER = RefundId("a" * 32), RefundId("b" * 32)
@@ -132,6 +132,27 @@ def test_where_the_same_is_left_as_we_said_only_what_the_buyer_paid_may_be() -> 
     assert (whole.amount, whole.left) == (krw(900), krw(900))
 
 
+@pytest.mark.parametrize(
+    ("record", "lefts"),
+    [
+        (payment(), [1000, 1000, 1000]),
+        (payment(paid=krw(900)), [1000, 900, 1000]),
+        (payment(0, cancelled(f"[{OTHER}]", 200, status=REQUESTED)), [1000, 800, 1000]),
+        (payment(0, cancelled(f"[{OTHER}]", 200, status=REQUESTED), paid=krw(900)), [1000, 900, 800, 700, 1000]),
+        (payment(paid=krw(0)), [1000, 1000]),
+    ],
+)
+def test_each_reading_of_what_is_left_is_tried_in_its_turn(record: Payment, lefts: list[int]) -> None:
+    """Without what coupons paid, without what is on its way already, without both: the gateway does not say which."""
+    kept, asked = refund(), []
+    for number in range(len(lefts)):
+        sent = kept.next_request(record, f"key-{number}", T0 + minutes(number), moved=number > 0)
+        assert sent is not None
+        kept = replace(kept, sent=sent)
+        asked.append(sent.left.minor)
+    assert asked == lefts
+
+
 # --- when nobody may ask any more -------------------------------------------------------------------------------
 
 CUT = f"[{ID}"  # our own reason, of which the end is lost
@@ -203,6 +224,24 @@ def test_a_refund_is_found_by_the_name_the_gateway_gave_to_it() -> None:
     shown = cancelled("", name="c-1")
     assert refund().answered("c-1").found_in(payment(300, shown)) == shown
     assert refund().found_in(payment(300, shown)) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "after", "may_be"),
+    [
+        (refund(), minutes(0), True),
+        (asked_once(), minutes(0), False),
+        (asked_once(), KEY_LIFE - minutes(0.01), False),
+        (asked_once(), KEY_LIFE, True),
+        (asked_once().answered("c-1"), KEY_LIFE, False),
+        (replace(asked_once(), needs=Need.WORD), minutes(0), True),
+        (replace(refund(), needs=Need.ACCOUNT), minutes(0), True),
+    ],
+)
+def test_a_refund_may_be_withdrawn_where_what_was_asked_cannot_be_carried_out_any_more(
+    kept: Refund, after: timedelta, *, may_be: bool
+) -> None:
+    assert kept.may_be_withdrawn(T0 + after) is may_be
 
 
 # --- whatever happens, it is carried out once ---------------------------------------------------------------------
