@@ -128,8 +128,8 @@ class Judge:
         """Somebody sends a request to give money back."""
         kept = next((k for k in self.known.values() if k.order.payment_id == cancel.payment_id), None)
         refund = next((r for r in kept.refunds if r.id == cancel.refund_id), None) if kept else None
-        if refund is None or refund.status is not RefundStatus.REQUESTED:
-            self.broken(Property.ONCE, f"{cancel.amount} is asked back without a committed refund that is to be done")
+        if refund is None:
+            self.broken(Property.ONCE, f"{cancel.amount} is asked back without a committed refund")
         elif refund.amount < cancel.amount or cancel.amount != min(refund.amount, cancel.left):
             self.broken(Property.AMOUNTS, f"{cancel.amount} of {cancel.left} is asked back for one of {refund.amount}")
 

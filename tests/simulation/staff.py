@@ -136,9 +136,6 @@ class Operator(_Staff):
                         await self._withdraw(refund)
             case AttentionKind.REFUND_REFUSED if order.refundable and await self._ask_anew(kept):
                 pass  # that answers it
-            case AttentionKind.REFUND_REFUSED if order.status is OrderStatus.CANCELLED:
-                self._cancel_in_console(order, None)
-                await self._answer(order)
             case AttentionKind.REFUND_LATE:
                 await self._see_to_late(kept)
                 await self._answer(order)
@@ -176,6 +173,8 @@ class Operator(_Staff):
             self._cancel_in_console(order, None if whole else replace(order.refunded, minor=missing))
 
     async def _answer(self, order: Order) -> None:
+        if order.by_hand and order.status is OrderStatus.CANCELLED:
+            self._cancel_in_console(order, None)  # else it would be kept, and nobody asked any more
         command = AnswerAttentionCommand(order_id=order.id, by=self.name, note="seen to")
         name = self.world.story.called(order.id)
         await self.trying(
