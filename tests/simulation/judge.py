@@ -67,6 +67,7 @@ class Judge:
     known: dict[OrderId, Kept] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     verdict: asyncio.Future[ViolationError] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    carried_out: set[RefundId] = field(default_factory=set)
     to_accounts: dict[OrderId, dict[str, RefundOrderCommand]] = field(default_factory=dict)
     _promises: dict[OrderId, _Promise] = field(default_factory=dict)
     _placed_by: dict[str, OrderId] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Judge:
     _refunds: set[tuple[OrderId, RefundId]] = field(default_factory=set)
     _intents: dict[OrderId, set[str]] = field(default_factory=dict)
     _answered: dict[tuple[OrderId, str], RefundId] = field(default_factory=dict)
+    _refusals: Counter[RefundId] = field(default_factory=Counter)
     _given_back: GivenBack = field(default_factory=GivenBack)
     _seen: dict[str, Payment] = field(default_factory=dict)  # the last record by which an order was reconciled
     _announced: dict[str, datetime] = field(default_factory=dict)  # since when webhooks tell of money
@@ -139,6 +141,33 @@ class Judge:
         record = self.record(payment_id)
         if kept is not None and record is not None:
             self._complain(self._given_back.meet(record, kept.refunds))
+
+    def answered(self, refund_id: RefundId) -> None:
+        """Somebody heard from the gateway that this refund was carried out."""
+        self.carried_out.add(refund_id)
+
+    def refused(self, refund_id: RefundId, code: str) -> None:
+        """The gateway refused this refund for good."""
+        self._refusals[refund_id] += 1
+        if self._refusals[refund_id] > _REFUSALS_MOST:
+            self.broken(Property.FINAL, f"refund {refund_id} was refused with {code}, and asked for again and again")
+
+    async def leased(self, orders: Sequence[Order], now: datetime) -> None:
+        """Somebody has taken these orders to check them, as they were stored then."""
+        for order in orders:
+            kept = await read(self.store, order.id)
+            at = kept.order.check_at if kept is not None and kept.order.version == order.version else None
+            if at is not None and at <= now:
+                self.broken(Property.ALONE, f"{self.story.called(order.id)} is being checked, and is due all the same")
+
+    def heard(self, payment_id: str, answer: object) -> None:
+        """A webhook was handled by this answer of the gateway's."""
+        kept = next((k for k in self.known.values() if k.order.payment_id == payment_id), None)
+        if kept is None or answer is not None or kept.order.status is not OrderStatus.COMPLETED:
+            return
+        if not kept.was_asked(AttentionKind.CONTRADICTION):
+            name = self.story.called(kept.order.id)
+            self.broken(Property.SILENT, f"{name} is COMPLETED, the gateway knew of no payment, and nobody was asked")
 
     async def acknowledged(self, webhook_id: WebhookId, payment_id: str | None, kind: str, now: datetime) -> None:
         """The shop answered 200 to this webhook."""
@@ -316,6 +345,8 @@ class Judge:
         if record is None or record.status not in CAPTURED:
             if order.status is OrderStatus.COMPLETED:
                 self.broken(Property.PAID, f"{name} is COMPLETED without money: {record}")
+            if record is not None and record.status is Status.VIRTUAL_ACCOUNT_ISSUED:
+                self.broken(Property.KEPT, f"{name} is {order.reason}, and its account takes money still")
             return
         self._judge_money(kept, record, name)
 
@@ -418,4 +449,5 @@ _NOT_ASKED = "nothing"
 _IS_MONEY = {"PAID", "PARTIAL_CANCELLED", "CANCELLED", "UNKNOWN"}
 _TELL_OF_MONEY = {"Transaction.Paid", "Transaction.VirtualAccountIssued", "Transaction.PayPending"}
 _MONEY_WENT_BACK = {CancelReason.REFUNDED, CancelReason.PAYMENT_CANCELLED, CancelReason.CHARGED_BACK}
+_REFUSALS_MOST = 4  # of one refund: several processes may ask at once
 _SLACK = timedelta(minutes=2)  # between a commit and the answer that tells of it

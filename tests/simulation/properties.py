@@ -14,6 +14,8 @@ class Property(StrEnum):
     AMOUNTS = "what goes back for a refund is what was asked for, won by won"
     ASKED = "no buyer is turned away before the gateway was asked"
     ANNOUNCED = "what was seen or announced is not given up before its time"
+    FINAL = "what PortOne refuses for good is not asked for again and again"
+    ALONE = "whoever checks an order has it to themselves for a while"
     DURABLE = "what was acknowledged is never lost"
     FORWARD = "no order moves back, and every change has its history"
     PROMPT = "nothing that happened waits to be noticed while gateway and database answer"

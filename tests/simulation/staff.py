@@ -131,9 +131,7 @@ class Operator(_Staff):
         self._give_back_outside(order)
         match attention.kind:
             case AttentionKind.REFUND_UNCLEAR:
-                for refund in kept.refunds:
-                    if refund.status is RefundStatus.REQUESTED:
-                        await self._withdraw(refund)
+                await self._withdraw_all(kept)
             case AttentionKind.REFUND_REFUSED if order.refundable and await self._ask_anew(kept):
                 pass  # that answers it
             case AttentionKind.REFUND_LATE:
@@ -181,6 +179,13 @@ class Operator(_Staff):
             f"answers {name}", lambda: self.world.ask(lambda process: process.use_cases.answer_attention(command))
         )
         self.tell(f"has seen to {name}")
+
+    async def _withdraw_all(self, kept: Kept) -> None:
+        requested = [refund for refund in kept.refunds if refund.status is RefundStatus.REQUESTED]
+        for refund in requested:
+            await self._withdraw(refund)
+        if not requested:
+            await self._answer(kept.order)
 
     async def _withdraw(self, refund: Refund) -> None:
         command = WithdrawRefundCommand(order_id=refund.order_id, refund_id=refund.id, by=self.name)

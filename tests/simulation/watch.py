@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from domain.attention import AttentionKind
 from domain.lifecycle import OrderStatus
+from domain.refund import RefundStatus
 from fake_portone.ledger import CAPTURED, PaymentRecord, Status
 from simulation.given_back import went_back
 from simulation.kept import Kept
@@ -116,6 +117,9 @@ class Watch:
         return 30.0 if record is not None and record.status is Status.PAY_PENDING else announced + 30.0
 
     def _owed(self, kept: Kept) -> Wrong | None:
+        for refund in kept.refunds:
+            if refund.status is RefundStatus.REQUESTED and refund.id in self.world.judge.carried_out:
+                return Wrong(Property.PROMPT, "was told that a refund was done, and does not know it", _PUZZLED)
         if kept.order.owed and kept.order.attention is None:
             return Wrong(Property.SILENT, "owes money for longer than promised, and nobody is asked", _PROMISED)
         return None

@@ -18,7 +18,7 @@ from bootstrap.settings import FAKE_API_SECRET, FAKE_STORE_ID, FAKE_WEBHOOK_SECR
 from domain.catalog import Product
 from domain.ids import OrderId, ProductId, WebhookId
 from domain.policy import Policy
-from domain.schedule import LONGEST
+from domain.schedule import LAGGING, LONGEST
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.faults import CATALOGUE, READINGS, Fault
@@ -46,6 +46,7 @@ _UNFAIR = frozenset({name for name in CATALOGUE if name.startswith(("gateway_", 
     "unknown_payment_fields",
 }
 """Faults under which a check may learn nothing, or something else than is so: then nobody has to be prompt."""
+_A_LITTLE_LATE = Fault(name="gateway_lag", seconds=LAGGING.total_seconds() / 3)
 REMOTE = 10
 """One history in so many is played through the real client and the fake's REST face."""
 
@@ -121,8 +122,9 @@ class World:
         return self._unfair_until
 
     def is_lied_to(self) -> bool:
-        """Whether an answer of PortOne's need not say how things are."""
-        return any(fault.name in _UNFAIR for fault, _ in self.fake.faults.on())
+        """Whether an answer of PortOne's need not say how things are, nor a moment later."""
+        on = [fault for fault, _ in self.fake.faults.on()]
+        return any(fault.name in _UNFAIR and fault != _A_LITTLE_LATE for fault in on)
 
     def heard(self, body: bytes) -> None:
         """A process has kept a webhook."""
@@ -259,7 +261,8 @@ class World:
         if self.wide.random() < 0.3:  # and now and then nothing is lost, and nobody dies by chance
             self.trouble = Trouble(slow=self.trouble.slow)
             on = [fault for fault, _ in self.fake.faults.on()]
-            self.fake.faults.put([fault for fault in on if fault.name not in _UNFAIR])
+            late = [_A_LITTLE_LATE] if self.wide.random() < 0.5 else []
+            self.fake.faults.put([fault for fault in on if fault.name not in _UNFAIR] + late)
 
     def _trouble_ahead(self) -> None:
         lot = self.lot
