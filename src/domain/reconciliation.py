@@ -140,14 +140,17 @@ def refuse_refund(order: Order, refund: Refund, failure: str, needs: Need, now: 
 
 
 def withdraw_refund(order: Order, refund: Refund, *, by: str, now: datetime) -> Reconciliation:
-    """Nobody asks for ``refund`` any more. Raises RefundNotPossibleError where it may have been carried out already."""
+    """Nobody asks for ``refund`` any more. What must not be kept all the same is asked back by the check that follows.
+
+    Raises RefundNotPossibleError where it may have been carried out already.
+    """
     if refund.status is not RefundStatus.REQUESTED:
         raise RefundNotPossibleError(f"this refund is {refund.status}: there is nothing to withdraw")
     if not refund.may_be_withdrawn(now):
         raise RefundNotPossibleError(
             "the gateway was asked for this refund less than three hours ago; it may be done at any moment"
         )
-    revision = Revision(order, now, _USUAL)
+    revision = Revision(replace(order, checks=0, check_at=now), now, _USUAL)
     revision.end_refund(refund.withdrawn(now))
     if refund.needs is Need.WORD and order.attention is not None:
         revision.end_attention(by, "the refund was withdrawn")

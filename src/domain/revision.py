@@ -245,7 +245,8 @@ class Revision:
     def _own_concern(self) -> Concern | None:
         if self._asks_again:
             return Concern(kind=AttentionKind.REFUND_FAILED, why="a refund failed; it is asked for again")
-        if self._failed and self.order.status is OrderStatus.COMPLETED:
+        is_by_hand = self.order.by_hand and bool(self.order.refundable)
+        if self._failed and (self.order.status is OrderStatus.COMPLETED or is_by_hand):
             why = "a refund that was asked for failed; ask again if it is still wanted"
             return Concern(kind=AttentionKind.REFUND_REFUSED, why=why)
         if self._late - {refund.id for refund in self._refunds}:  # none of those that have just come to their end

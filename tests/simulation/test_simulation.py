@@ -12,7 +12,7 @@ import pytest
 
 from proof import Cases
 from simulation.defects import TESTS
-from simulation.judge import Property
+from simulation.properties import Property
 
 FIRST, HISTORIES, IN_FULL = 1_000_000, 10_000, 200_000
 

@@ -23,9 +23,10 @@ from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 from fake_portone import FakePortOne
-from fake_portone.api import Seen, SpoiledError
+from fake_portone.api import SpoiledError
 from fake_portone.ledger import Cancel, RefusedError
 from fake_portone.listing import Listing
+from fake_portone.readings import Seen
 from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")

@@ -1400,6 +1400,28 @@ def test_money_we_must_not_keep_is_not_asked_back_again_and_again_where_it_was_r
     assert [status for status, _ in life.rows().values()] == ["REFUSED", "REQUESTED"]
 
 
+def test_a_refund_that_a_person_asked_for_anew_and_that_failed_asks_again() -> None:
+    life = late_money().at(17)
+    life.is_refused("r2")
+    life.at(18).asks_back(None)
+    assert life.asks() is None
+    name = next(refund.id for refund in life.refunds.values() if refund.status is RefundStatus.REQUESTED)
+    life.has_sent(name)
+    failed = ours(name, CancellationStatus.FAILED)
+    life.at(19).hears(payment(PAID, at=16, updated=19, cancellations=(failed,)), on_schedule=True)
+    assert (life.standing(), life.asks()) == (("CANCELLED", "EXPIRED", 0, 0), "refund_refused")
+
+
+def test_money_that_must_not_be_kept_is_asked_back_anew_once_a_refund_of_it_was_withdrawn() -> None:
+    life = late_money().at(17)
+    life.has_sent("r2")
+    life.at(18).doubts("r2")
+    life.at(19).withdraws("r2")
+    assert life.check_at() == life.now
+    life.hears(payment(PAID, at=16), on_schedule=True)
+    assert life.standing() == ("CANCELLED", "EXPIRED", 0, 1000)
+
+
 def test_a_refund_is_withdrawn_before_the_gateway_is_asked() -> None:
     life = completed().at(2)
     life.asks_back(300)

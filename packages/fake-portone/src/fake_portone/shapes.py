@@ -70,6 +70,8 @@ def cancellation_json(cancellation: Cancelled) -> dict[str, Any]:
         "requestedAt": time_json(cancellation.requested_at),
         "trigger": cancellation.trigger,
     }
+    if cancellation.discount:
+        body["easyPayDiscountAmount"] = cancellation.discount
     if cancellation.status is CancelStatus.SUCCEEDED and cancellation.cancelled_at is not None:
         body["pgCancellationId"] = f"A{cancellation.id.replace('-', '')[:10]}"
         body["cancelledAt"] = time_json(cancellation.cancelled_at)

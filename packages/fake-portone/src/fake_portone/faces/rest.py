@@ -57,6 +57,7 @@ class _CancelBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True
             expected_left=self.current_cancellable_amount,
             tax_free=self.tax_free_amount or 0,
             vat=self.vat_amount,
+            to_account=self.refund_account is not None,
             store_id=self.store_id,
             skip_webhook=self.skip_webhook or False,
         )

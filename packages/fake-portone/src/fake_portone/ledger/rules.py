@@ -68,6 +68,8 @@ def amount_to_cancel(payment: PaymentRecord, cancel: Cancel) -> int:
         raise RefusedError("PAYMENT_ALREADY_CANCELLED", "everything went back already")
     if payment.status not in CAPTURED:
         raise RefusedError("PAYMENT_NOT_PAID", f"the payment is {payment.status}")
+    if payment.account is not None and cancel.trigger == "API" and not cancel.to_account:
+        raise invalid("refundAccount: it was paid by a deposit, and goes back to an account only")
     left = payment.cancellable
     if cancel.expected_left not in (None, left):
         raise RefusedError(
@@ -91,9 +93,8 @@ def tax_free_to_cancel(payment: PaymentRecord, cancel: Cancel, amount: int) -> i
         raise RefusedError("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", f"{left} of it is tax free")
     if amount - cancel.tax_free > taxed_left:
         raise RefusedError("CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", f"{taxed_left} of it is taxed")
+    if (cancel.vat or 0) > payment.cancellable_vat:
+        raise RefusedError(
+            "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", f"{payment.cancellable_vat} of it is value added tax"
+        )
     return cancel.tax_free
-
-
-def vat_within(amount: int) -> int:
-    """The value added tax in a fully taxed ``amount``: an eleventh, rounded to the nearest."""
-    return (2 * amount + 11) // 22
