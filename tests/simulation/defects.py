@@ -46,6 +46,11 @@ class Caught:
     broken: str = ""
 
 
+def import_path(*folders: Path) -> str:
+    """Where modules are sought: in these folders first, then wherever we seek them ourselves."""
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 class Defect:
     """One thing done wrong."""
 
@@ -63,7 +68,7 @@ class Defect:
             asked = ["--histories", str(histories), "--store", "memory", "--jobs", "1", "--until-broken", "--json"]
             done = subprocess.run(  # noqa: S603 - our own command
                 [sys.executable, "-m", "simulation", *asked],
-                env=os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{TESTS}"},
+                env=os.environ | {"PYTHONPATH": import_path(source, TESTS)},
                 capture_output=True,
                 text=True,
                 check=False,
@@ -287,7 +292,8 @@ class HandleWebhookEvent:""",
             "    if payment.is_charged_back and payment.went_back > order.refunded:\n",
             (
                 "    if payment.status is PaymentStatus.PARTIAL_CANCELLED:\n"
-                "        return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.REFUNDED, refund_rest=True)\n"
+                "        back = CancelReason.REFUNDED\n"
+                "        return Decision(status=OrderStatus.CANCELLED, reason=back, refund_rest=True)\n"
                 "    if payment.is_charged_back and payment.went_back > order.refunded:\n"
             ),
         ),
