@@ -400,12 +400,13 @@ class Judge:
         promise = self._promises.get(order.id)
         price = promise.price if promise else order.price
         asked = record.purchase
-        return (record.id, asked.store_id, asked.channel_type, asked.total, asked.currency) == (
+        return (record.id, asked.store_id, asked.channel_type, asked.total, asked.currency, asked.tax_free) == (
             order.payment_id,
             self.store_id,
             "LIVE",
             price.minor,
             price.currency,
+            order.tax_free.minor,
         )
 
     def record(self, payment_id: str) -> PaymentRecord | None:
