@@ -107,7 +107,7 @@ async def rows(engine: AsyncEngine) -> dict[str, list[dict[str, Any]]]:
         for name in names:
             kept = [dict(row) for row in (await connection.execute(text(f"SELECT * FROM {name}"))).mappings()]  # noqa: S608 - names of ours
             said = [{RENAMED.get(column, column): value for column, value in row.items()} for row in kept]
-            found[name] = in_order(said)
+            found[name] = sorted(said, key=lambda row: [str(value) for value in row.values()])
     return found
 
 

@@ -463,6 +463,42 @@ class HandleWebhookEvent:""",
         (_REVISION, "is_by_hand = self.order.by_hand and", "is_by_hand = self.order.seq < 0 and"),
     ),
     Defect(
+        "a refund of a part gives all that is left back",
+        (_CARRY_OUT, "        amount=sent.amount,\n", "        amount=sent.left,\n"),
+    ),
+    Defect(
+        "a refund is asked for before it is written down what",
+        (
+            _CARRY_OUT,
+            "            return Reconciliation(order=current, refunds=(sent,))\n",
+            "            return Reconciliation(order=current)\n",
+        ),
+    ),
+    Defect(
+        "one key asks in other words",
+        (
+            "domain/refund.py",
+            "            return replace(before, times=before.times + 1)\n",
+            "            return replace(self._anew(payment, before.key, now), times=before.times + 1)\n",
+        ),
+    ),
+    Defect(
+        "there is no grace between the buyer's time and the next buyer's",
+        (
+            _DECISION,
+            "    return min((order.expires_at - order.created_at) / 10, policy.grace_most)\n",
+            "    return timedelta()\n",
+        ),
+    ),
+    Defect(
+        "money that the gateway refused to give back is asked back again without end",
+        (
+            _REVISION,
+            "        if self.order.refundable and not self.order.by_hand:\n",
+            "        if self.order.refundable:\n",
+        ),
+    ),
+    Defect(
         "nothing, captured in another currency, cannot be kept",
         (
             "adapters/persistence/memory/orders.py",

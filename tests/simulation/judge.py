@@ -26,7 +26,7 @@ from domain.money import Money
 from domain.order import Order
 from domain.payment import Payment, PaymentStatus
 from domain.policy import Policy
-from domain.refund import Refund, RefundStatus
+from domain.refund import Refund, RefundStatus, Sent
 from fake_portone.ledger import CAPTURED, Balance, Ledger, PaymentRecord, RefusedError, Status
 from simulation.given_back import GivenBack
 from simulation.kept import Kept, read
@@ -75,6 +75,7 @@ class Judge:
     _refunds: set[tuple[OrderId, RefundId]] = field(default_factory=set)
     _intents: dict[OrderId, set[str]] = field(default_factory=dict)
     _answered: dict[tuple[OrderId, str], RefundId] = field(default_factory=dict)
+    _keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _refusals: Counter[RefundId] = field(default_factory=Counter)
     _given_back: GivenBack = field(default_factory=GivenBack)
     _seen: dict[str, Payment] = field(default_factory=dict)  # the last record by which an order was reconciled
@@ -132,6 +133,10 @@ class Judge:
         refund = next((r for r in kept.refunds if r.id == cancel.refund_id), None) if kept else None
         if refund is None:
             self.broken(Property.ONCE, f"{cancel.amount} is asked back without a committed refund")
+        elif refund.sent is None or _words(refund.sent) != _words(cancel):
+            self.broken(Property.AMOUNTS, f"{_words(cancel)} is asked, and {refund.sent} was committed")
+        elif self._keys.setdefault(cancel.key, (refund.id, *_words(cancel))) != (refund.id, *_words(cancel)):
+            self.broken(Property.AMOUNTS, f"one key asked {self._keys[cancel.key]}, and then {_words(cancel)}")
         elif refund.amount < cancel.amount or cancel.amount != min(refund.amount, cancel.left):
             self.broken(Property.AMOUNTS, f"{cancel.amount} of {cancel.left} is asked back for one of {refund.amount}")
 
@@ -230,6 +235,9 @@ class Judge:
             said = isinstance(answer, Payment) and answer.status is PaymentStatus.CANCELLED
             if not said and (record is None or record.status is not Status.CANCELLED):
                 self.broken(Property.ASKED, f"{name} is {order.reason}, and the ledger holds {record}")
+            by_network = record is not None and any(c.trigger == "CHARGEBACK" for c in record.cancellations)
+            if order.reason is CancelReason.CHARGED_BACK and not by_network:
+                self.broken(Property.ASKED, f"{name} is {order.reason}, and nobody charged it back: {record}")
         else:
             self._judge_given_up(order, answer, at, name)
 
@@ -238,6 +246,8 @@ class Judge:
         if answer is _NOT_ASKED or (isinstance(answer, Payment) and answer.status.value in _IS_MONEY):
             self.broken(Property.ASKED, f"{name} is {order.reason}, and the gateway had said {answer}")
         if order.reason is not CancelReason.EXPIRED:
+            if isinstance(answer, Payment) and answer.status is PaymentStatus.PAY_PENDING:
+                self.broken(Property.ASKED, f"{name} was given up by its buyer, and its payment was under way")
             return
         until = self._given_up_from(order, answer)
         if at < until:
@@ -259,7 +269,7 @@ class Judge:
         if last is not None and last.waits_for_deposit and self.policy.deposit_within is not None:
             bound = order.created_at + self.policy.deposit_within
             return max(order.expires_at, min(last.deposit_due or bound, bound))
-        return order.expires_at
+        return order.expires_at + min((order.expires_at - order.created_at) / 10, self.policy.grace_most)
 
     def _judge_held(self) -> None:
         """Never is more sold and held than there is."""
@@ -440,6 +450,11 @@ def _moment(order: Order) -> datetime:
     """As of when the gateway's record was that was applied last."""
     seen = order.observed
     return (seen and (seen.updated_at or seen.changed_at)) or datetime.min.replace(tzinfo=UTC)
+
+
+def _words(asked: Sent | CancelPayment) -> tuple[object, ...]:
+    """What the gateway is asked under one key."""
+    return (asked.key, asked.amount, asked.tax_free, asked.left)
 
 
 def _has_forgotten(answer: Payment, seen: Payment | None) -> bool:

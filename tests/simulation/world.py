@@ -67,7 +67,7 @@ class World:
         self.lot = random.Random(plan.seed)  # noqa: S311 - repeatable on purpose
         self._loop = asyncio.get_running_loop()
         self.wide = random.Random(f"{plan.seed}/wide")  # noqa: S311 - repeatable on purpose
-        self.policy = Policy(deposit_within=self.wide.choice((None, timedelta(days=1))))
+        self.policy = Policy(deposit_within=self.wide.choice((None, timedelta(hours=12), timedelta(days=1))))
         self.new_store = store
         self.trouble = Trouble()
         self.story = Story(self.seconds, written=plan.written)
