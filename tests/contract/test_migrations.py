@@ -57,7 +57,7 @@ async def everything(engine: AsyncEngine) -> set[str]:
         "postgresql": """
             SELECT attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
               FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-              WHERE relnamespace = 'public'::regnamespace AND attnum > 0
+              WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
             UNION SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
               WHERE connamespace = 'public'::regnamespace
             UNION SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'

@@ -105,6 +105,11 @@ def downgrade() -> None:
             ("history", "reason", "CHARGED_BACK", "REFUNDED"),
             ("refunds", "status", "REFUSED", "FAILED"),
             ("refunds", "status", "WITHDRAWN", "FAILED"),
+            ("history", "kind", "refund_refused", "refund_failed"),
+            ("history", "kind", "refund_withdrawn", "refund_failed"),
+            ("history", "kind", "attention_ended", "attention"),
+            ("history", "kind", "payment_disputed", "attention"),
+            ("history", "kind", "dispute_ended", "attention"),
         ):
             _run(f"UPDATE {table} SET {column} = :new WHERE {column} = :old", new=nearest, old=wanting)  # noqa: S608 - names of ours
     _change_rule("orders", "before_insert", *reversed(_BEGINS))
@@ -150,7 +155,9 @@ def _change_rule(table: str, moment: str, before: str, after: str) -> None:
         [made] = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).one()
         connection.exec_driver_sql(f"DROP TRIGGER {name}")
     else:
-        made = connection.exec_driver_sql(f"SELECT pg_get_functiondef('{name}'::regproc)").scalar_one()
+        where = "proname = :name AND pronamespace = current_schema()::regnamespace"
+        query = text(f"SELECT pg_get_functiondef(oid) FROM pg_proc WHERE {where}")  # noqa: S608 - words of ours
+        made = connection.execute(query, {"name": name}).scalar_one()
     connection.exec_driver_sql(made.replace(before, after))
 
 
