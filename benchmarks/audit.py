@@ -17,6 +17,7 @@ import gc
 import json
 import resource
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -137,6 +138,7 @@ async def measure(payments: int, orders: int, folder: Path, *, broken_off: bool)
     def note(progress: AuditProgress) -> None:
         if progress.payments >= (len(told) + 1) * payments / 10:
             told.append(round(resident() - before, 1))
+            print(f"{progress.payments:,} payments, {told[-1]} MB more", file=sys.stderr)
 
     begun = time.perf_counter()
     audit = await audit_payments(since, None, note, full=True)

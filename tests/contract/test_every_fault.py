@@ -31,6 +31,7 @@ from fake_portone.faults import CATALOGUE, Fault
 from fake_portone.ledger import CancelStatus, Purchase
 from fake_portone.webhooks import Answer, State
 from gyeolje_demo.samples import load_samples
+from simulation.world import DRAWN_READINGS
 
 PRICE = 355_000
 PART = 100_000
@@ -361,8 +362,10 @@ CASES = (
 )
 
 
-def test_every_fault_of_the_catalogue_has_a_case() -> None:
-    assert {case.fault.name for case in CASES} == set(CATALOGUE)
+def test_every_fault_of_the_catalogue_has_a_case_here_or_is_drawn_in_histories() -> None:
+    cased = {case.fault.name for case in CASES}
+    assert cased <= CATALOGUE.keys()
+    assert CATALOGUE.keys() - cased <= set(DRAWN_READINGS), "other readings of PortOne's documents are played there"
 
 
 @pytest.mark.proves("Every fault of the catalogue is survived")

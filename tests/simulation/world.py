@@ -38,7 +38,7 @@ BEGIN = datetime(2026, 1, 1, 9, tzinfo=UTC)
 STOCK = {"seat": 2, "programme": 100}
 WEBHOOK_URL = "http://shop/webhooks"
 _FAULTS = sorted(CATALOGUE.keys() - READINGS)
-_READINGS = sorted(READINGS)
+DRAWN_READINGS = sorted(READINGS)
 _NAMELESS = frozenset({"reason_cut", "reason_changed"})
 _UNFAIR = frozenset({name for name in CATALOGUE if name.startswith(("gateway_", "unknown_"))} | {"record_vanishes"}) - {
     "unknown_webhook_type",
@@ -281,7 +281,7 @@ class World:
     def _put(self, faults: list[Fault]) -> None:
         """The faults of this history, and beside them, drawn apart, some that read PortOne's documents otherwise."""
         wide = self.wide
-        readings = wide.sample(_READINGS, wide.choice((0, 0, 1, 1, 2, 4)))
+        readings = wide.sample(DRAWN_READINGS, wide.choice((0, 0, 1, 1, 2, 4)))
         faults += [Fault(name=name, probability=wide.choice((0.3, 0.7, 1.0, 1.0))) for name in readings]
         self.fake.faults.put(faults)
         self.judge.names_are_kept = not _NAMELESS.intersection(readings)
