@@ -129,11 +129,7 @@ async def test_orders_that_others_change_while_they_are_swept_end_due_or_in_line
         await place(stores[0], number, paid(number))
     seen = {number: paid(number, back=1) for number in range(10)}
 
-<<<<<<< HEAD
     async def bring_in_line(number: int) -> None:
-=======
-    async def reconcile_one(number: int) -> None:
->>>>>>> issue-9-sweep
         async with stores[1].reading() as unit:
             order = await unit.orders.by_id(OrderId(f"{number:032x}"))
         assert order is not None
@@ -143,20 +139,11 @@ async def test_orders_that_others_change_while_they_are_swept_end_due_or_in_line
             await unit.commit()
 
     sweeping = asyncio.create_task(sweeper(stores[0], Listing(list(seen.values())))())
-<<<<<<< HEAD
     ended = await asyncio.gather(*(bring_in_line(number) for number in range(0, 10, 2)), return_exceptions=True)
     await sweeping
     async with stores[0].reading() as unit:
         orders = await unit.orders.by_payments([f"{n:032d}" for n in range(10)])
     assert [end for end in ended if end is not None and not isinstance(end, ConflictError)] == []
-=======
-    ended = await asyncio.gather(*(reconcile_one(number) for number in range(0, 10, 2)), return_exceptions=True)
-    await sweeping
-    async with stores[0].reading() as unit:
-        orders = await unit.orders.by_payments([f"{n:032d}" for n in range(10)])
-    assert len(ended) == 5
-    assert all(end is None or isinstance(end, ConflictError) for end in ended), ended
->>>>>>> issue-9-sweep
     for name, order in orders.items():
         assert order.refunded.minor == 1 or order.check_at is not None, name
 
