@@ -94,7 +94,7 @@ _KNOWLEDGE = "domain/knowledge.py"
 _RECONCILE = "application/reconcile_order.py"
 _CARRY_OUT = "application/carry_out_refunds.py"
 
-_ASK = "        payment = await self._gateway.get(order.payment_id)\n"
+_ASK = "            payment = await self._gateway.get(order.payment_id)\n"
 
 DEFECTS: Sequence[Defect] = (
     Defect(
@@ -166,22 +166,27 @@ class HandleWebhookEvent:""",
     ),
     Defect(
         "a cancellation that timed out counts as failed",
+        (_CARRY_OUT, "done = await self._gateway.cancel(", "done = await self._cancelled("),
         (
             _CARRY_OUT,
-            "        done = await self._gateway.cancel(_request(order, sent, payment, account))\n",
+            "    async def _requested(self",
             """\
-        from application.errors import GatewayUnavailableError
+    async def _cancelled(self, cancel):
+        from application.errors import GatewayError
         from domain.payment import Cancellation
 
         try:
-            done = await self._gateway.cancel(_request(order, sent, payment, account))
-        except GatewayUnavailableError:
-            reason = f"[{refund.id}]"
-            failed = CancellationStatus.FAILED
-            told = Cancellation(id="none", status=failed, amount=refund.amount, reason=reason)
-            read = await self._gateway.get(order.payment_id)
-            return replace(read, cancellations=(told,))
-""",
+            return await self._gateway.cancel(cancel)
+        except GatewayError:
+            reason = f"[{cancel.refund_id}]"
+            failed = Cancellation(id="none", status=CancellationStatus.FAILED, amount=cancel.amount, reason=reason)
+            async with self._store.reading() as unit:
+                order = await unit.orders.by_payment(cancel.payment_id)
+            payment = await self._gateway.get(cancel.payment_id)
+            await self._reconcile(order, replace(payment, cancellations=(failed,)))
+            return failed
+
+    async def _requested(self""",
         ),
     ),
     Defect(
@@ -190,10 +195,10 @@ class HandleWebhookEvent:""",
             _CHECK,
             _ASK,
             """\
-        try:
-            payment = await self._gateway.get(order.payment_id)
-        except GatewayError:
-            payment = None
+            try:
+                payment = await self._gateway.get(order.payment_id)
+            except GatewayError:
+                payment = None
 """,
         ),
     ),
@@ -220,22 +225,25 @@ class HandleWebhookEvent:""",
         "money is asked back before the refund is committed",
         (
             _CHECK,
-            "        reconciled = await self._reconcile(order, payment, on_schedule=True)\n",
+            "            reconciled = await self._reconcile(order, payment, on_schedule=True)\n",
             """\
-        from application.ports import CancelPayment
+            from application.ports import CancelPayment
+            from domain.money import Money
 
-        if payment is not None and payment.captured and order.status == "CANCELLED" and payment.left:
-            await self._gateway.cancel(
-                CancelPayment(
-                    payment_id=order.payment_id,
-                    store_id=payment.store_id,
-                    refund_id=order.id,
-                    amount=payment.left,
-                    left=payment.left,
-                    reason="late",
+            if payment is not None and payment.captured and order.status == "CANCELLED" and payment.left:
+                await self._gateway.cancel(
+                    CancelPayment(
+                        payment_id=order.payment_id,
+                        store_id=payment.store_id,
+                        refund_id=order.id,
+                        key=order.id,
+                        amount=payment.left,
+                        tax_free=Money.zero(payment.total.currency),
+                        left=payment.left,
+                        reason="late",
+                    )
                 )
-            )
-        reconciled = await self._reconcile(order, payment, on_schedule=True)
+            reconciled = await self._reconcile(order, payment, on_schedule=True)
 """,
         ),
     ),
@@ -249,9 +257,9 @@ class HandleWebhookEvent:""",
             _CHECK,
             _ASK,
             """\
-        payment = None
-        if order.status != "PENDING" or self._clock() < order.expires_at:
-            payment = await self._gateway.get(order.payment_id)
+            payment = None
+            if order.status != "PENDING" or self._clock() < order.expires_at:
+                payment = await self._gateway.get(order.payment_id)
 """,
         ),
     ),
