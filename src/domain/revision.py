@@ -117,8 +117,10 @@ class Revision:
                 self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
                 self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
+            elif refund.amount > left and refund.may_be_done(payment):  # by a cancellation of its sum that names nobody
+                self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif refund.amount > left:
-                self._end(refund.failed(_too_little(refund, payment), self._now), HistoryKind.REFUND_FAILED)
+                self._end(refund.failed("less than this is left at the gateway", self._now), HistoryKind.REFUND_FAILED)
             else:
                 left = left - refund.amount
 
@@ -305,11 +307,6 @@ def _observed(payment: Payment, order: Order) -> Observed:
         deposit_due=payment.deposit_due,
         disputed=_is_disputed(knows, seen),
     )
-
-
-def _too_little(refund: Refund, payment: Payment) -> str:
-    why = "less than this is left at the gateway"
-    return f"{why}; a cancellation of this sum that names nobody may be it" if refund.may_be_done(payment) else why
 
 
 def _refund_data(refund: Refund) -> dict[str, object]:

@@ -572,8 +572,8 @@ async def test_in_full_an_order_is_covered_however_its_payment_is_dated(world: A
     for days in (-10_000, 10_000):
         placed = await completed(world)
         dated = world.now() + timedelta(days=days)
-        record = world.fake.ledger._payments[str(placed.order.payment_id)]
-        world.fake.ledger._payments[record.id] = replace(record, status_changed_at=dated)
+        record = world.fake.ledger._payments._records[str(placed.order.payment_id)]
+        world.fake.ledger._payments._records[record.id] = replace(record, status_changed_at=dated)
         observed = order_of(world, placed).observed
         assert observed is not None
         falsify(world, placed, observed=replace(observed, changed_at=dated))
@@ -622,7 +622,7 @@ async def test_money_that_came_back_is_unexplained(world: Any) -> None:
     cancel_in_console(world, placed)
     await world.webhook(placed, "Transaction.Cancelled")
     world.pass_time(hours=1)
-    ledger = world.fake.ledger._payments
+    ledger = world.fake.ledger._payments._records
     record = ledger[str(placed.order.payment_id)]
     undone = replace(record.cancellations[0], status=CancelStatus.FAILED)
     moved = {"status_changed_at": world.now(), "updated_at": world.now()}

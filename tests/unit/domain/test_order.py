@@ -1498,17 +1498,14 @@ def test_a_refund_is_late_whatever_the_record_says_or_is_silent_of(said: Payment
     assert life.asks() == "refund_late"
 
 
-def test_a_refund_that_found_too_little_left_says_so_where_it_may_be_done_already() -> None:
+def test_a_refund_for_which_too_little_is_left_is_done_by_the_cancellation_of_its_sum_that_names_nobody() -> None:
     life = completed().at(2)
     life.asks_back(600)
     life.has_sent("r2")
     cut = Cancellation(id="c", status=CancellationStatus.SUCCEEDED, amount=krw(600), reason="[r", requested_at=life.now)
     life.at(3).hears(payment(PARTLY, at=3, cancelled=600, cancellations=(cut,)))
-    assert life.rows() == {"r2": ("FAILED", 600)}
-    assert life.refunds["r2"].failure == (
-        "less than this is left at the gateway; a cancellation of this sum that names nobody may be it"
-    )
-    assert life.asks() == "refund_refused"
+    assert life.rows() == {"r2": ("SUCCEEDED", 600)}
+    assert life.asks() is None
 
 
 # --- nothing is a number ------------------------------------------------------------------------------------------
