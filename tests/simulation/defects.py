@@ -79,13 +79,15 @@ class Defect:
 _DECISION = "domain/decision.py"
 _ORDER = "domain/order.py"
 _REVISION = "domain/revision.py"
+_KNOWLEDGE = "domain/knowledge.py"
 _WEBHOOK = "application/handle_webhook_event.py"
 _CHECK = "application/check_due_orders.py"
 _REFUND = "application/refund_order.py"
+_CARRY_OUT = "application/carry_out_refunds.py"
 _PLACE = "application/place_order.py"
 _GATEWAY = "adapters/portone/fake_gateway.py"
 
-_ASK = "        payment = await self._gateway.get(order.payment_id)\n"
+_ASK = "            payment = await self._gateway.get(order.payment_id)\n"
 
 DEFECTS: Sequence[Defect] = (
     Defect(
@@ -140,7 +142,11 @@ class HandleWebhookEvent:""",
     ),
     Defect(
         "an older observation is applied",
-        (_ORDER, "                return theirs < ours\n", "                return False\n"),
+        (
+            _KNOWLEDGE,
+            "    if seen is None:\n        return False\n    theirs",
+            "    if seen is None or seen:\n        return False\n    theirs",
+        ),
     ),
     Defect(
         "late money is kept",
@@ -152,19 +158,17 @@ class HandleWebhookEvent:""",
     ),
     Defect(
         "cancellations carry no key and no expected rest",
-        (_GATEWAY, "asked, cancel.refund_id))", "asked, None))"),
+        (_GATEWAY, "asked, cancel.key))", "asked, None))"),
         (_GATEWAY, "            expected_left=cancel.left.minor,\n", ""),
     ),
     Defect(
         "a cancellation that timed out counts as failed",
-        (_REFUND, "cancellation = await self._gateway.cancel(", "cancellation = await self._cancelled("),
+        (_CARRY_OUT, "done = await self._gateway.cancel(", "done = await self._cancelled("),
         (
-            _REFUND,
+            _CARRY_OUT,
             "    async def _requested(self",
             """\
     async def _cancelled(self, cancel):
-        from dataclasses import replace
-
         from application.errors import GatewayError
         from domain.payment import Cancellation
 
@@ -188,10 +192,10 @@ class HandleWebhookEvent:""",
             _CHECK,
             _ASK,
             """\
-        try:
-            payment = await self._gateway.get(order.payment_id)
-        except GatewayError:
-            payment = None
+            try:
+                payment = await self._gateway.get(order.payment_id)
+            except GatewayError:
+                payment = None
 """,
         ),
     ),
@@ -218,22 +222,25 @@ class HandleWebhookEvent:""",
         "money is asked back before the refund is committed",
         (
             _CHECK,
-            "        reconciled = await self._reconcile(order, payment, on_schedule=True)\n",
+            "            reconciled = await self._reconcile(order, payment, on_schedule=True)\n",
             """\
-        from application.ports import CancelPayment
+            from application.ports import CancelPayment
+            from domain.money import Money
 
-        if payment is not None and payment.captured and order.status == "CANCELLED" and payment.left:
-            await self._gateway.cancel(
-                CancelPayment(
-                    payment_id=order.payment_id,
-                    store_id=payment.store_id,
-                    refund_id=order.id,
-                    amount=payment.left,
-                    left=payment.left,
-                    reason="late",
+            if payment is not None and payment.captured and order.status == "CANCELLED" and payment.left:
+                await self._gateway.cancel(
+                    CancelPayment(
+                        payment_id=order.payment_id,
+                        store_id=payment.store_id,
+                        refund_id=order.id,
+                        key=order.id,
+                        amount=payment.left,
+                        tax_free=Money.zero(payment.total.currency),
+                        left=payment.left,
+                        reason="late",
+                    )
                 )
-            )
-        reconciled = await self._reconcile(order, payment, on_schedule=True)
+            reconciled = await self._reconcile(order, payment, on_schedule=True)
 """,
         ),
     ),
@@ -247,9 +254,9 @@ class HandleWebhookEvent:""",
             _CHECK,
             _ASK,
             """\
-        payment = None
-        if order.status != "PENDING" or self._clock() < order.expires_at:
-            payment = await self._gateway.get(order.payment_id)
+            payment = None
+            if order.status != "PENDING" or self._clock() < order.expires_at:
+                payment = await self._gateway.get(order.payment_id)
 """,
         ),
     ),
@@ -257,22 +264,13 @@ class HandleWebhookEvent:""",
         "a failed attempt ends the order",
         (
             _DECISION,
-            "            if now >= unpaid_until(order, payment):\n",
-            "            if now >= unpaid_until(order, payment) or status is PaymentStatus.FAILED:\n",
+            "    if now >= unpaid_until(order, payment, policy):\n",
+            "    if now >= unpaid_until(order, payment, policy) or (payment and payment.said == 'FAILED'):\n",
         ),
     ),
     Defect(
         "an order expires while its payment is being approved",
-        (
-            _DECISION,
-            "        case PaymentStatus.PAY_PENDING | PaymentStatus.UNKNOWN:\n            return _unchanged(order)\n",
-            """\
-        case PaymentStatus.PAY_PENDING | PaymentStatus.UNKNOWN:
-            if now >= order.expires_at:
-                return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.EXPIRED)
-            return _unchanged(order)
-""",
-        ),
+        (_DECISION, "    if now >= order.expires_at + policy.pending_most:\n", "    if now >= order.expires_at:\n"),
     ),
     Defect(
         "a cancellation that is only REQUESTED counts as done",
@@ -287,24 +285,13 @@ class HandleWebhookEvent:""",
         (
             _DECISION,
             """\
-    status = payment.status if payment else None
-    match status:
-        case PaymentStatus.PAID | PaymentStatus.PARTIAL_CANCELLED:
             assert payment is not None  # noqa: S101 - narrowing: a status came from it
-            differs = mismatches(order, payment, shop)
-            if not differs:
-                return _unchanged(order)
+            return _decide_still_paid(order, payment, shop)
 """,
             """\
-    status = payment.status if payment else None
-    match status:
-        case PaymentStatus.PARTIAL_CANCELLED:
-            return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.REFUNDED, refund_rest=True)
-        case PaymentStatus.PAID:
-            assert payment is not None  # noqa: S101 - narrowing: a status came from it
-            differs = mismatches(order, payment, shop)
-            if not differs:
-                return _unchanged(order)
+            if status is PaymentStatus.PARTIAL_CANCELLED:
+                return Decision(status=OrderStatus.CANCELLED, reason=CancelReason.REFUNDED, refund_rest=True)
+            return _decide_still_paid(order, payment, shop)
 """,
         ),
     ),
@@ -312,8 +299,69 @@ class HandleWebhookEvent:""",
         "a cancelled order keeps what it held",
         (
             _REVISION,
-            "restock=self.order.status is cancelled and self._before.status is not cancelled,",
-            "restock=False and cancelled is None,",
+            "        if before.status is OrderStatus.PENDING:\n            return True\n",
+            "        if before.status is OrderStatus.PENDING:\n            return False\n",
+        ),
+    ),
+    Defect(
+        "what was charged back is on sale again",
+        (
+            _REVISION,
+            "        return after.reason is CancelReason.REFUNDED and self._policy.restock_cancelled\n",
+            "        return self._policy.restock_cancelled\n",
+        ),
+    ),
+    Defect(
+        "a refund of a part gives all that is left back",
+        (_CARRY_OUT, "        amount=sent.amount,\n", "        amount=sent.left,\n"),
+    ),
+    Defect(
+        "a refund is asked for before it is written down what",
+        (
+            _CARRY_OUT,
+            "            return Reconciliation(order=current, refunds=(sent,))\n",
+            "            return Reconciliation(order=current)\n",
+        ),
+    ),
+    Defect(
+        "one key asks in other words",
+        (
+            "domain/refund.py",
+            "            return replace(before, times=before.times + 1)\n",
+            "            return replace(self._anew(payment, before.key, now), times=before.times + 1)\n",
+        ),
+    ),
+    Defect(
+        "what a webhook announced does not keep an order from expiring",
+        (
+            _DECISION,
+            "    if order.announced_at is not None:\n",
+            "    if order.announced_at is not None and not order:\n",
+        ),
+    ),
+    Defect(
+        "a payment that was seen vanishes by one answer",
+        (_DECISION, "    seen = payment or order.observed\n", "    seen = payment\n"),
+        (
+            _DECISION,
+            "    if payment is None and order.observed is not None and order.observed.is_under_way:\n",
+            "    if seen is None and payment is not None:\n",
+        ),
+    ),
+    Defect(
+        "there is no grace between the buyer's time and the next buyer's",
+        (
+            _DECISION,
+            "    return min(time / 10, policy.grace_most)\n",
+            "    return timedelta()\n",
+        ),
+    ),
+    Defect(
+        "a refund that was refused for good is asked for without end",
+        (
+            _REVISION,
+            "        if self.order.refundable and not self.order.by_hand:\n",
+            "        if self.order.refundable:\n",
         ),
     ),
     Defect(

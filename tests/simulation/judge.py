@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Order
 from domain.payment import Payment
-from domain.refund import Refund, RefundStatus
+from domain.refund import Refund, RefundStatus, Sent
 from fake_portone.ledger import CAPTURED, CancelStatus, Ledger, PaymentRecord, RefusedError, Status
 from simulation.story import Story
 
@@ -55,6 +55,8 @@ class ViolationError(AssertionError):
         self.property = broken
         self.what = what
 
+
+DEPOSIT_WITHIN = timedelta(hours=12)  # how long this shop holds goods for a virtual account: half of what PortOne does
 
 Answers = dict[str, Payment | None]
 answers: ContextVar[Answers] = ContextVar("answers")
@@ -107,6 +109,7 @@ class Judge:
     _refunds: set[tuple[OrderId, RefundId]] = field(default_factory=set)
     _intents: dict[OrderId, set[str]] = field(default_factory=dict)
     _answered: dict[str, RefundId] = field(default_factory=dict)
+    _keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
     def broken(self, which: Property, what: str) -> None:
         """A property does not hold."""
@@ -154,6 +157,13 @@ class Judge:
         refund = next((r for r in kept.refunds if r.id == cancel.refund_id), None) if kept else None
         if refund is None or refund.amount != cancel.amount:
             self.broken(Property.ONCE, f"{cancel.amount} is asked back without a committed refund of that sum")
+        elif refund.sent is None or _words(refund.sent) != _words(cancel):
+            self.broken(Property.ONCE, f"{_words(cancel)} is asked, and {refund.sent} was committed")
+        if self._keys.setdefault(cancel.key, (cancel.refund_id, *_words(cancel))) != (
+            cancel.refund_id,
+            *_words(cancel),
+        ):
+            self.broken(Property.ONCE, f"one key asked {self._keys[cancel.key]}, and then {_words(cancel)}")
 
     def gave_back(self, payment_id: str) -> None:
         """The gateway was asked to give money back, and may have."""
@@ -210,20 +220,42 @@ class Judge:
         if order.status is OrderStatus.COMPLETED:
             if record is None or record.status not in CAPTURED or not self._matches(order, record):
                 self.broken(Property.PAID, f"{name} is COMPLETED, and the ledger holds {record}")
-        elif order.reason is CancelReason.MISMATCH:
-            if record is None or record.status not in CAPTURED or self._matches(order, record):
-                self.broken(Property.ASKED, f"{name} was refused as a mismatch, and the ledger holds {record}")
-        elif order.reason in (CancelReason.REFUNDED, CancelReason.PAYMENT_CANCELLED):
-            if record is None or record.status is not Status.CANCELLED:
-                self.broken(Property.ASKED, f"{name} is {order.reason}, and the ledger holds {record}")
+        elif order.reason in (CancelReason.EXPIRED, CancelReason.ABANDONED):
+            self._judge_given_up(was, order, heard.get(order.payment_id, _NOT_ASKED), at)
         else:
-            answer = heard.get(order.payment_id, _NOT_ASKED)
-            if answer is _NOT_ASKED or (isinstance(answer, Payment) and answer.status.value in _MAY_BE_MONEY):
-                self.broken(Property.ASKED, f"{name} is {order.reason}, and the gateway had said {answer}")
-            due = answer.deposit_due if isinstance(answer, Payment) and answer.waits_for_deposit else None
-            until = due or order.expires_at
-            if order.reason is CancelReason.EXPIRED and at < until:
-                self.broken(Property.ASKED, f"{name} expired at {at}, {until - at} before its time")
+            self._judge_refused(order, record, heard.get(order.payment_id))
+
+    def _judge_refused(self, order: Order, record: PaymentRecord | None, answer: Payment | None) -> None:
+        """It ended because of a payment: then the ledger has, or the gateway said, just that."""
+        name = self.story.called(order.id)
+        if order.reason is CancelReason.MISMATCH:
+            taken = record is not None and record.status in CAPTURED and not self._matches(order, record)
+            if not taken and not self._is_about_something_else(order, answer):
+                self.broken(Property.ASKED, f"{name} was refused as a mismatch, and the ledger holds {record}")
+            return
+        if record is None or record.status is not Status.CANCELLED:
+            self.broken(Property.ASKED, f"{name} is {order.reason}, and the ledger holds {record}")
+        elif order.reason is CancelReason.CHARGED_BACK and all(c.trigger != "CHARGEBACK" for c in record.cancellations):
+            self.broken(Property.ASKED, f"{name} is {order.reason}, and nobody charged it back: {record}")
+
+    def _judge_given_up(self, was: Order, order: Order, answer: Payment | str | None, at: datetime) -> None:
+        """It ended because nobody paid: then the gateway was asked, said so, and what was told of had its time."""
+        name, said = self.story.called(order.id), answer.status.value if isinstance(answer, Payment) else None
+        under_way = said == "PAY_PENDING" and order.reason is CancelReason.ABANDONED
+        if answer == _NOT_ASKED or said in _MAY_BE_MONEY or under_way:
+            self.broken(Property.ASKED, f"{name} is {order.reason}, and the gateway had said {answer}")
+        until = _waits_until(was, answer if isinstance(answer, Payment) else None)
+        if order.reason is CancelReason.EXPIRED and at < until:
+            self.broken(Property.ASKED, f"{name} expired at {at}, {until - at} before its time")
+        if order.reason is CancelReason.ABANDONED and was.announced_at is not None:
+            self.broken(Property.ASKED, f"{name} was given up, and its payment had been announced")
+
+    def _is_about_something_else(self, order: Order, answer: Payment | None) -> bool:
+        """Whether what the gateway said is about to be paid is not what was ordered."""
+        if answer is None or answer.status.value not in ("VIRTUAL_ACCOUNT_ISSUED", "PAY_PENDING"):
+            return False
+        said = (answer.id, answer.store_id, answer.channel_type, answer.total)
+        return said != (order.payment_id, self.store_id, "LIVE", order.price)
 
     # --- once all is at rest ---
 
@@ -298,7 +330,7 @@ class Judge:
     async def _judge_stock(self, stock: Mapping[str, int]) -> None:
         held: Counter[str] = Counter()
         for kept in self.known.values():
-            if kept.order.status is not OrderStatus.CANCELLED:
+            if kept.order.status is not OrderStatus.CANCELLED or kept.order.reason is CancelReason.CHARGED_BACK:
                 held.update({line.product_id: line.quantity for line in kept.order.lines})
         async with self.store.reading() as unit:
             left = {product.id: product.available for product in await unit.catalog.products()}
@@ -354,5 +386,24 @@ def _moment(order: Order) -> datetime:
     return (seen and (seen.updated_at or seen.changed_at)) or datetime.min.replace(tzinfo=UTC)
 
 
+def _words(asked: Sent | CancelPayment) -> tuple[object, ...]:
+    """What the gateway is asked under one key."""
+    return (asked.key, asked.amount, asked.tax_free, asked.left)
+
+
+def _waits_until(was: Order, answer: Payment | None) -> datetime:
+    """Until when, at least, an unpaid order waits: by what the gateway said, by what was seen before and announced."""
+    said = answer.status.value if answer else was.observed.said if was.observed else None
+    until = was.expires_at + min((was.expires_at - was.created_at) / 10, timedelta(seconds=30))
+    if said == "VIRTUAL_ACCOUNT_ISSUED":
+        due = answer.deposit_due if answer else was.observed.deposit_due if was.observed else None
+        until = max(until, min(due or datetime.max.replace(tzinfo=UTC), was.created_at + DEPOSIT_WITHIN))
+    if said == "PAY_PENDING":
+        until = max(until, was.expires_at + timedelta(hours=24))
+    if was.announced_at is not None:
+        until = max(until, was.announced_at + timedelta(minutes=30))
+    return until
+
+
 _NOT_ASKED = "nothing"
-_MAY_BE_MONEY = {"PAY_PENDING", "PAID", "PARTIAL_CANCELLED", "CANCELLED", "UNKNOWN"}
+_MAY_BE_MONEY = {"PAID", "PARTIAL_CANCELLED", "CANCELLED", "UNKNOWN"}

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from application.answer_attention import AnswerAttentionCommand
 from application.errors import (
     GatewayError,
     OrderNotFoundError,
@@ -17,17 +18,19 @@ from application.errors import (
 )
 from application.follow_order import OrderEvent
 from application.place_order import Placed, PlaceOrderCommand
-from application.refund_order import RefundOrderCommand
+from application.refund_order import RefundOrderCommand, WithdrawRefundCommand
 from domain.errors import OrderNotCancellableError, RefundNotPossibleError
 from domain.ids import OrderId, ProductId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
+from domain.refund import Need
 from fake_portone.ledger import Purchase, RefusedError
 from simulation.judge import Property
 from simulation.process import NoAnswerError
 
 if TYPE_CHECKING:
+    from application.use_cases import UseCases
     from simulation.process import Process
     from simulation.world import World
 
@@ -287,6 +290,46 @@ class Clerk(Person):
         if lot.random() < 0.4:
             return None
         return Money(lot.choice((1, 1000, 20_000, order.price.minor // 2 or 1, order.price.minor)), "KRW")
+
+
+class Operator(Person):
+    """Sees to whatever an order asks a person about, once nothing goes wrong any more."""
+
+    async def answer(self) -> None:
+        """Answer everything that is asked; what must not be kept and was refused is asked back by hand."""
+        for _, kept in sorted(self.world.judge.known.items()):
+            order = kept.order
+            if order.attention is None or not order.attention.stays:
+                continue
+            self.world.judge.counts[f"a person is asked: {order.attention.kind}"] += 1
+            unclear = [refund for refund in kept.refunds if refund.needs is Need.WORD and refund.ended_at is None]
+            for refund in unclear:
+                withdraw = WithdrawRefundCommand(order_id=order.id, refund_id=refund.id, by=self.name)
+                await self._do("withdraws what is unclear", withdraw, lambda use, asked: use.withdraw_refund(asked))
+            if order.status is OrderStatus.CANCELLED and order.refundable and not unclear:
+                await self._ask_back(order)
+            elif not unclear:
+                answer = AnswerAttentionCommand(order_id=order.id, by=self.name, note="seen to")
+                await self._do("answers", answer, lambda use, asked: use.answer_attention(asked))
+
+    async def _ask_back(self, order: Order) -> None:
+        command = RefundOrderCommand(
+            order_id=order.id,
+            amount=None,
+            reason="it is the buyer's",
+            requested_by=self.name,
+            idempotency_key=self.world.new_id(),
+        )
+        self.world.judge.asking_back(command)
+        await self._do("asks back", command, lambda use, asked: use.refund_order(asked))
+
+    async def _do(self, what: str, asked: Any, do: Callable[[UseCases, Any], Awaitable[object]]) -> None:
+        await self.trying(what, lambda: self.world.ask(lambda process: _done(do(process.use_cases, asked))))
+        self.tell(f"{what}: {self.world.story.called(asked.order_id)}")
+
+
+async def _done(work: Awaitable[object]) -> object:
+    return await work
 
 
 class Nature(Person):

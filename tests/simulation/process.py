@@ -22,16 +22,16 @@ from bootstrap.settings import read_settings
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
-from simulation.judge import Property, answers
+from simulation.judge import DEPOSIT_WITHIN, Property, answers
 
 if TYPE_CHECKING:
     from application.use_cases import UseCases
     from simulation.world import World
 
 T = TypeVar("T")
-_CONTAINER = Container(
-    settings=read_settings({"GYEOLJE_GATEWAY": "fake"})
-)  # copied providers cost more than reset ones
+_CONTAINER = Container(  # copied providers cost more than reset ones
+    settings=read_settings({"GYEOLJE_GATEWAY": "fake", "GYEOLJE_DEPOSIT_TTL": str(int(DEPOSIT_WITHIN.total_seconds()))})
+)
 PACE = Pace(heartbeat=60.0, catch_up=60.0, lifetime=1800.0)
 
 

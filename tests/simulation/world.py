@@ -20,7 +20,7 @@ from fake_portone.faults import CATALOGUE, Fault
 from fake_portone.ledger import Status
 from fake_portone.webhooks import State
 from simulation.judge import Answers, Judge, Property
-from simulation.people import PRICES, Buyer, Clerk, Nature
+from simulation.people import PRICES, Buyer, Clerk, Nature, Operator
 from simulation.process import NoAnswerError, Process, Trouble
 from simulation.story import Story
 
@@ -66,6 +66,7 @@ class World:
         self._started = 0
         self._news = asyncio.Event()
         self._work: set[asyncio.Task[Any]] = set()
+        self._operator = Operator(self, "operator")
 
     # --- time and chance ---
 
@@ -240,6 +241,7 @@ class World:
             await asyncio.sleep(600.0)
             if self._is_quiet():
                 await self._sweep()
+                await self._operator.answer()
                 if self._is_quiet():
                     return
         unrested = [self.story.called(k.order.id) for k in self.judge.known.values() if k.order.check_at is not None]

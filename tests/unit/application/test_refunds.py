@@ -20,7 +20,7 @@ from application.errors import (
 )
 from application.ports import CancelPayment, RefundAccount
 from application.refund_order import RefundOrderCommand, WithdrawRefundCommand
-from domain.attention import AttentionKind
+from domain.attention import Attention, AttentionKind
 from domain.errors import NothingToAnswerError, RefundNotPossibleError
 from domain.ids import OrderId, PaymentId, RefundId
 from domain.lifecycle import OrderStatus
@@ -56,8 +56,8 @@ class Gateway:
 
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
         self.asked.append(cancel)
-        if self.first is not None:
-            self.first, first = None, self.first
+        first, self.first = self.first, None
+        if first is not None:
             first()
         if self.is_down:
             raise GatewayUnavailableError("503 from the gateway")
@@ -126,8 +126,8 @@ async def withdraw(world: Any, placed: Any, refund_id: str) -> Refund:
 
 
 async def asks(world: Any, placed: Any) -> AttentionKind | None:
-    attention = (await world.record(placed)).order.attention
-    return attention and attention.kind
+    attention: Attention | None = (await world.record(placed)).order.attention
+    return None if attention is None else attention.kind
 
 
 async def ends(world: Any, placed: Any) -> list[str]:

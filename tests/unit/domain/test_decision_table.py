@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -305,11 +305,9 @@ def completed() -> list[Row]:
             return Row(order="COMPLETED", says=says, outstanding=outstanding, **given)  # type: ignore[arg-type]
 
         ended = "observed refund_failed cancelled" if outstanding else "observed cancelled"
-        all_back = {"status": "CANCELLED", "refunded": "1000 KRW", "owed": "0 KRW", "check": "rest"}
-        another, contradiction = (
-            {"check": "later", "asks": "different_payment"},
-            {"check": "later", "asks": "contradiction"},
-        )
+        all_back: dict[str, Any] = {"status": "CANCELLED", "refunded": "1000 KRW", "owed": "0 KRW", "check": "rest"}
+        another: dict[str, Any] = {"check": "later", "asks": "different_payment"}
+        contradiction: dict[str, Any] = {"check": "later", "asks": "contradiction"}
         rows += [
             row("PAID", match="same"),
             row("PAID", match=WHO, **another, writes="attention"),
@@ -618,7 +616,7 @@ def outcome(cell: Cell, row: Row) -> tuple[Row, dict[str, tuple[str, str]]]:
         refunded=str(order.refunded),
         owed=str(order.owed),
         due=str(due[0].amount) if due else None,
-        asks=order.attention and order.attention.kind.value,
+        asks=None if order.attention is None else order.attention.kind.value,
         check="rest" if order.check_at is None else "now" if order.check_at == now else "later",
         restock=reconciliation.restock,
         close=reconciliation.close_account,

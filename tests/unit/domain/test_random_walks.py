@@ -342,8 +342,8 @@ class Walk(RuleBasedStateMachine):
         due = self.reconciled(said, give_up=give_up, on_schedule=True, announces_more=announces_more)
         assert told(due.order) == told(again.order) or due.order.reason is CancelReason.EXPIRED
         if not again.is_stale:
-            own = {"checks": due.order.checks, "check_at": due.order.check_at}
-            assert due == replace(again, order=replace(self.order, **own))
+            own = replace(self.order, checks=due.order.checks, check_at=due.order.check_at)
+            assert due == replace(again, order=own)
         elif due.is_stale:
             assert (due.refunds, due.restock, due.close_account) == ((), False, False)
         return reconciliation

@@ -98,6 +98,11 @@ def downgrade() -> None:
             ("history", "reason", "CHARGED_BACK", "REFUNDED"),
             ("refunds", "status", "REFUSED", "FAILED"),
             ("refunds", "status", "WITHDRAWN", "FAILED"),
+            ("history", "kind", "refund_refused", "refund_failed"),
+            ("history", "kind", "refund_withdrawn", "refund_failed"),
+            ("history", "kind", "attention_ended", "attention"),
+            ("history", "kind", "payment_disputed", "attention"),
+            ("history", "kind", "dispute_ended", "attention"),
         ):
             _run(f"UPDATE {table} SET {column} = :new WHERE {column} = :old", new=nearest, old=wanting)  # noqa: S608 - names of ours
     change_rule("orders", "before_insert", *reversed(_BEGINS))
