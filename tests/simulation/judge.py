@@ -322,10 +322,18 @@ class Judge:
             self.broken(Property.ONCE, f"{name} has {len(asked)} refunds for {len(self._intents[order.id])} intents")
         if set(ours) - {refund.id for refund in kept.refunds}:
             self.broken(Property.ONCE, f"{name} has cancellations that no refund asked for")
+        self._judge_refused_for_good(kept, name)
         if any(refund.requested_by == "gyeolje" for refund in kept.refunds) and any(
             entry.kind.value == "completed" for entry in kept.history
         ):
             self.broken(Property.KEPT, f"{name} was completed, and then given back without being asked to")
+
+    def _judge_refused_for_good(self, kept: Kept, name: str) -> None:
+        by_itself = {refund.id for refund in kept.refunds if refund.requested_by == "gyeolje"}
+        kinds = [(entry.kind.value, entry.data.get("refund")) for entry in kept.history]
+        refused = next((n for n, (kind, _) in enumerate(kinds) if kind == "refund_refused"), len(kinds))
+        if any(kind == "refund_requested" and refund in by_itself for kind, refund in kinds[refused:]):
+            self.broken(Property.ONCE, f"{name} was refused its refund for good, and asked for it again by itself")
 
     async def _judge_stock(self, stock: Mapping[str, int]) -> None:
         held: Counter[str] = Counter()

@@ -210,7 +210,14 @@ class World:
             death=lot.choice((0.0, 0.001, 0.005, 0.02)),
         )
         names = lot.sample(_FAULTS, lot.choice((0, 0, 1, 1, 2, 3, 5)))
-        faults = [Fault(name=name, probability=lot.choice((0.1, 0.3, 0.7, 1.0))) for name in names]
+        faults = [
+            Fault(
+                name=name,
+                probability=lot.choice((0.1, 0.3, 0.7, 1.0)),
+                seconds=lot.choice((60.0, 900.0, 3600.0)) if name == "gateway_lag" else None,
+            )
+            for name in names
+        ]
         self.fake.faults.put(faults)
         self.story.tell("seed", f"{self.trouble}; faults: {', '.join(f'{f.name} {f.probability}' for f in faults)}")
 
@@ -239,9 +246,9 @@ class World:
         until = self.seconds() + _RESTING
         while self.seconds() < until:
             await asyncio.sleep(600.0)
+            await self._operator.answer()
             if self._is_quiet():
                 await self._sweep()
-                await self._operator.answer()
                 if self._is_quiet():
                     return
         unrested = [self.story.called(k.order.id) for k in self.judge.known.values() if k.order.check_at is not None]
