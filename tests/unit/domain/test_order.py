@@ -1155,7 +1155,7 @@ def test_what_is_still_wrong_is_asked_again_after_it_was_answered() -> None:
     "strange",
     [None, payment(READY, at=3), payment(PAID, at=3, total=900), payment(PAID, at=3, store_id="theirs")],
 )
-def test_a_flag_that_one_strange_answer_raised_is_taken_back_by_the_next_and_looked_after_until_then(
+def test_a_flag_that_one_strange_answer_raised_is_taken_back_by_the_next_and_checked_again_until_then(
     strange: Payment | None,
 ) -> None:
     life = completed().at(3)
