@@ -26,13 +26,14 @@ class Balance:
     """Sums in minor units of one currency.
 
     ``captured`` is the sum of all the others where ``unexplained`` is nothing. That one is a sum of absolute amounts,
-    each of one payment: no two errors cancel.
+    each of one payment: no two errors cancel. ``by_hand``: the gateway refuses to give it back, and a person does.
     """
 
     captured: int = 0
     completed: int = 0
     refunded: int = 0
     owed: int = 0
+    by_hand: int = 0
     unreconciled: int = 0
     orphaned: int = 0
     unexplained: int = 0
@@ -158,8 +159,8 @@ def _promises(order: Order, refunds: Sequence[Refund], now: datetime) -> Sequenc
         for r in late
     ]
     asks = order.attention
-    if asks is not None and asks.kind in _UNANSWERED:
-        waits = RefundStatus.REFUSED if asks.kind is AttentionKind.REFUND_REFUSED else RefundStatus.REQUESTED
+    if asks is not None and (asks.kind in _UNANSWERED or order.by_hand):
+        waits = RefundStatus.REQUESTED if asks.kind is AttentionKind.REFUND_UNCLEAR else RefundStatus.REFUSED
         waiting = [r for r in refunds if r.status is waits] or list(refunds)
         amount = waiting[-1].amount if waiting else None
         since = f"since {asks.since:%Y-%m-%d %H:%M} UTC"
@@ -219,11 +220,12 @@ def _explain_agreed(order: Order, payment: Payment, refunds: Sequence[Refund], s
         why = "the order is PENDING, although it knows of the money"
     elif order.status is OrderStatus.COMPLETED and differs:
         why = f"the order is COMPLETED, and its payment differs in {', '.join(differs)}"
-    elif order.status is OrderStatus.CANCELLED and kept:
+    elif order.status is OrderStatus.CANCELLED and kept and not order.by_hand:
         why = f"the order is CANCELLED, and {kept} is neither given back nor owed"
     if why is not None:
         return _found(FindingKind.UNEXPLAINED, order, payment.id, left, why)
-    return Explanation(balance=Balance(completed=kept.minor, owed=left.minor - kept.minor))
+    place = "by_hand" if order.status is OrderStatus.CANCELLED else "completed"
+    return Explanation(balance=Balance(**{place: kept.minor}, owed=left.minor - kept.minor))
 
 
 def _explain_nothing(order: Order | None, payment: Payment | None) -> Explanation:

@@ -30,7 +30,7 @@ from domain.money import Money
 from domain.order import Order, OrderLine
 from domain.payment import Shop
 from domain.reconciliation import place, reconcile
-from domain.sweep import AGAIN_EVERY, MARGIN
+from domain.sweep import AGAIN, AGAIN_EVERY, MARGIN
 
 STORE_ID = "store-00000000-0000-4000-8000-00000000000a"
 SHOP = Shop(store_id=STORE_ID, channel_type="LIVE")
@@ -279,10 +279,15 @@ class SweptShop:
     def now(self) -> datetime:
         return self.lister.now
 
-    async def sweep(self, since: datetime | None = None) -> Swept:
+    async def sweep(self, since: datetime | None = None, *, again: timedelta = AGAIN) -> Swept:
         async with gateway_over(self.lister) as gateway:
             swept = await SweepPayments(
-                store=self.store, gateway=gateway, shop=SHOP, clock=self.now, new_id=lambda: next(self.ids)
+                store=self.store,
+                gateway=gateway,
+                shop=SHOP,
+                clock=self.now,
+                new_id=lambda: next(self.ids),
+                again=again,
             )(since)
         assert swept is not None
         return swept
@@ -365,6 +370,14 @@ async def test_a_paid_order_that_is_in_no_list_is_checked_by_itself_and_seen_by_
     audit = await shop.audit()
     assert audit.balances["KRW"].completed == 3 * PRICE
     assert audit.unlisted == 1
+
+
+async def test_nothing_is_swept_again_where_nobody_wants_it() -> None:
+    shop = SweptShop(Lister([]))
+    await shop.sell(Row(7, NOW - timedelta(hours=1)))
+    swept = await shop.sweep(again=timedelta(0))
+    assert (swept.again, swept.unlisted) == (False, 0)
+    assert (await shop.sweep(again=timedelta(days=1))).unlisted == 1
 
 
 async def test_of_many_paid_orders_that_are_in_no_list_some_are_checked_each_time_and_others_the_next() -> None:

@@ -178,7 +178,7 @@ async def test_a_thousand_payments_over_http_are_swept_and_audited_a_batch_at_a_
 
     assert swept is not None
     assert (swept.payments, swept.differing, swept.orphans) == (1_000, 1, 997)
-    assert sizes == [200, 400, 600, 800, 1_000]
+    assert sizes == [200, 400, 600, 800, 1_000, 1_000], "and a page that shows that they were all"
     audit = await AuditPayments(store=sql_store, gateway=gateway, shop=SHOP, clock=now)()
     won = PRICE.minor
     assert audit.balances["KRW"] == Balance(captured=1_000 * won, completed=2 * won, refunded=won, orphaned=997 * won)

@@ -38,6 +38,7 @@ _COLUMNS = {
     "completed": "on completed orders",
     "refunded": "refunded",
     "owed": "refund owed",
+    "by_hand": "to be given back by hand",
     "unreconciled": "not reconciled yet",
     "orphaned": "orphaned",
     "unexplained": "unexplained",
@@ -111,7 +112,7 @@ def _cursor_text(cursor: AuditCursor) -> str:
         "at": cursor.at.isoformat() if cursor.at is not None else None,
         "payments": cursor.payments,
         "unlisted": cursor.unlisted,
-        "balances": {currency: list(asdict(balance).values()) for currency, balance in cursor.balances.items()},
+        "balances": {currency: asdict(balance) for currency, balance in cursor.balances.items()},
         "counts": {kind.value: count for kind, count in cursor.counts.items() if count},
     }
     packed = zlib.compress(json.dumps(told, separators=(",", ":")).encode())
@@ -137,7 +138,10 @@ def _read_cursor(text: str) -> AuditCursor:
         at=at,
         payments=int(told["payments"]),
         unlisted=int(told["unlisted"]),
-        balances={currency: Balance(*map(int, sums)) for currency, sums in told["balances"].items()},
+        balances={
+            currency: Balance(**{name: int(sum_) for name, sum_ in sums.items()})
+            for currency, sums in told["balances"].items()
+        },
         counts={FindingKind(kind): int(count) for kind, count in told["counts"].items()},
     )
 
@@ -148,10 +152,15 @@ def _audit_json(audit: Audit) -> dict[str, object]:
         "until": time_text(audit.until),
         "payments": audit.payments,
         "unlisted": audit.unlisted,
-        "balances": {currency: asdict(balance) for currency, balance in audit.balances.items()},
+        "balances": {currency: _balance_json(balance) for currency, balance in audit.balances.items()},
         "counts": {kind.value: count for kind, count in audit.counts.items()},
         "findings": [_finding_json(finding) for finding in audit.findings],
     }
+
+
+def _balance_json(balance: Balance) -> dict[str, int]:
+    sums: dict[str, int] = asdict(balance)
+    return {"byHand" if name == "by_hand" else name: sum_ for name, sum_ in sums.items()}
 
 
 def _finding_json(finding: Finding) -> dict[str, object]:

@@ -23,12 +23,14 @@ from application.errors import (
     GatewayRefusedError,
     GatewayUnavailableError,
     IdempotencyKeyReusedError,
+    ListIncompleteError,
     OrderNotFoundError,
     OrderNotPlaceableError,
     ProductNotFoundError,
     SoldOutError,
     StoreUnavailableError,
     TooManyStreamsError,
+    UnreadableRecordError,
     WebhookRefusedError,
 )
 from domain.errors import (
@@ -127,6 +129,8 @@ BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
     # the gateway; its own words are not for our clients
     GatewayError: _GATEWAY,
     GatewayUnavailableError: _GATEWAY,
+    ListIncompleteError: _GATEWAY,
+    UnreadableRecordError: _GATEWAY,
     GatewayBusyError: replace(_GATEWAY, slug="gateway-busy", title="Payment gateway busy"),
     GatewayDeniedError: replace(_GATEWAY, slug="gateway-denied", title="Payment gateway refuses us", retry_after=60),
     GatewayRefusedError: Kind(409, "gateway-refused", "Payment gateway refused", "The payment gateway did not do it."),

@@ -18,6 +18,7 @@ from application.errors import GatewayUnavailableError, UnreadableRecordError
 from application.place_order import Placed
 from application.ports import ChangedPage
 from application.refund_order import RefundOrderCommand
+from domain.attention import AttentionKind
 from domain.audit import Balance, Finding, FindingKind
 from domain.ids import OrderId, PaymentId
 from domain.lifecycle import OrderStatus
@@ -66,7 +67,7 @@ def order_of(world: Any, placed: Placed) -> Order:
 
 def forget_payment(world: Any, placed: Placed) -> None:
     """The gateway has never heard of it."""
-    del world.fake.ledger._payments._records[str(placed.order.payment_id)]
+    del world.fake.ledger._payments[str(placed.order.payment_id)]
 
 
 # --- what is explained ------------------------------------------------------------------------------------------
@@ -117,9 +118,9 @@ async def test_a_refund_that_failed_is_owed_as_long_as_the_order_owes_it(world: 
     placed = await completed(world, total=7)
     world.faults(Fault(name="cancel_failed", times=1))
     await world.check()
-    asked = order_of(world, placed).attention
-    assert asked is not None
-    assert asked.why == "a refund failed; it is asked for again"
+    attention = order_of(world, placed).attention
+    assert attention is not None
+    assert attention.kind is AttentionKind.REFUND_FAILED
     assert await won(world) == Balance(captured=7, owed=7)
 
     falsify(world, placed, owed=Money(0, "KRW"))
@@ -191,7 +192,7 @@ async def test_money_that_came_and_went_before_its_order_heard_of_it_is_refunded
 
 
 def _retag(world: Any, placed: Placed, **changed: Any) -> None:
-    payments = world.fake.ledger._payments._records
+    payments = world.fake.ledger._payments
     record = payments[str(placed.order.payment_id)]
     payments[record.id] = replace(record, purchase=replace(record.purchase, **changed))
 
@@ -272,6 +273,7 @@ async def test_what_the_two_sides_do_not_both_bear_out_is_unexplained(world: Any
     assert (finding.kind, finding.order_id) == (FindingKind.UNEXPLAINED, placed.order.id)
     assert finding.payment_id == placed.order.payment_id
     assert finding.why == why
+    assert finding.amount is not None
     assert finding.amount.minor == amount
     assert found.balances["KRW"].unexplained == amount
     assert found.balances["KRW"].completed == 4 * PRICE
@@ -470,7 +472,7 @@ class Broken:
     async def changed_page(self, *asked: Any, **more: Any) -> ChangedPage:
         self._count()
         page = await self._inner.changed_page(*asked, **more)
-        unread = {"status": PaymentStatus.UNKNOWN, "said": UNREADABLE}
+        unread: dict[str, Any] = {"status": PaymentStatus.UNKNOWN, "said": UNREADABLE}
         return replace(page, payments=[replace(p, **unread) if p.id == self._unreadable else p for p in page.payments])
 
     def _count(self) -> None:
@@ -574,6 +576,7 @@ async def test_in_full_an_order_is_covered_however_its_payment_is_dated(world: A
         record = world.fake.ledger._payments[str(placed.order.payment_id)]
         world.fake.ledger._payments[record.id] = replace(record, status_changed_at=dated)
         observed = order_of(world, placed).observed
+        assert observed is not None
         falsify(world, placed, observed=replace(observed, changed_at=dated))
     assert (await world.audit_payments(full=True)).payments == 2
     assert (await audit(world)).payments == 1, "to come, and nobody said until when"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import pickle
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -45,6 +46,15 @@ def test_with_the_fake_everything_else_has_a_default() -> None:
     assert settings.api_url == "http://127.0.0.1:8100"
 
 
+@pytest.mark.parametrize(("said", "days"), [({}, 3), ({"GYEOLJE_SWEEP_AGAIN_DAYS": "0"}, 0)])
+def test_how_many_days_are_swept_again_is_said_or_three(said: dict[str, str], days: int) -> None:
+    assert read_settings(REAL | said).sweep_again == timedelta(days=days)
+
+
+def test_ninety_days_at_the_most_are_swept_again() -> None:
+    assert read_settings(REAL | {"GYEOLJE_SWEEP_AGAIN_DAYS": "90"}).sweep_again == timedelta(days=90)
+
+
 def test_two_webhook_secrets_may_be_given_while_rotating() -> None:
     other = base64.b64encode(b"another 16 bytes").decode()
     settings = read_settings(REAL | {"PORTONE_WEBHOOK_SECRETS": f"{WEBHOOK_SECRET}, {other}"})
@@ -73,6 +83,9 @@ def test_an_empty_variable_counts_as_missing() -> None:
         ({"PORTONE_CHANNEL_TYPE": "live"}, "PORTONE_CHANNEL_TYPE"),
         ({"GYEOLJE_ORDER_TTL": "soon"}, "GYEOLJE_ORDER_TTL"),
         ({"GYEOLJE_ORDER_TTL": "0"}, "GYEOLJE_ORDER_TTL"),
+        ({"GYEOLJE_SWEEP_AGAIN_DAYS": "-1"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
+        ({"GYEOLJE_SWEEP_AGAIN_DAYS": "91"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
+        ({"GYEOLJE_SWEEP_AGAIN_DAYS": "0.5"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
         ({"GYEOLJE_DATABASE_URL": "mysql://x"}, "GYEOLJE_DATABASE_URL"),
         ({"GYEOLJE_WEBHOOK_PATH": "webhooks"}, "GYEOLJE_WEBHOOK_PATH"),
         ({"GYEOLJE_ALLOWED_ORIGINS": "*"}, "GYEOLJE_ALLOWED_ORIGINS"),

@@ -388,6 +388,17 @@ def test_what_else_a_person_is_asked_is_no_finding(kind: AttentionKind) -> None:
     assert explained(order(captured=krw(1000), attention=asks), payment()).findings == ()
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_the_gateway_refuses_to_give_back_is_given_back_by_hand(*, answered: bool) -> None:
+    """Even where something else was asked first: the question about the refund stands behind it."""
+    asks = Attention(kind=AttentionKind.PART_GONE_FIRST, why="see to it", since=NOW)
+    attention = None if answered else asks
+    its = order(OrderStatus.CANCELLED, captured=krw(1000), by_hand=True, attention=attention)
+    found = explained(its, payment(), [refund(krw(1000), RefundStatus.REFUSED)])
+    assert found.balance == Balance(captured=1000, by_hand=1000)
+    assert [finding.kind for finding in found.findings] == ([] if answered else [FindingKind.UNANSWERED])
+
+
 def test_a_refund_that_the_gateway_does_not_bear_out_is_unmatched_and_may_be_asked_for_again() -> None:
     done = refund(krw(300), RefundStatus.SUCCEEDED)
     its = order(captured=krw(1000), refunded=krw(300))

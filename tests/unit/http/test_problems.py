@@ -70,6 +70,8 @@ def test_the_statuses_and_slugs_are_part_of_the_interface() -> None:
         "ConflictError": (503, "store-busy"),
         "GatewayError": (503, "gateway-unavailable"),
         "GatewayUnavailableError": (503, "gateway-unavailable"),
+        "ListIncompleteError": (503, "gateway-unavailable"),
+        "UnreadableRecordError": (503, "gateway-unavailable"),
         "GatewayBusyError": (503, "gateway-busy"),
         "GatewayDeniedError": (503, "gateway-denied"),
         "GatewayRefusedError": (409, "gateway-refused"),

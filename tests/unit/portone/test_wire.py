@@ -308,7 +308,7 @@ def test_a_spoilt_record_is_a_payment_or_no_answer(said: dict[str, object], spoi
 
 @given(body=st.binary(max_size=200))
 def test_no_bytes_end_in_anything_else(body: bytes) -> None:
-    for read_answer in (wire.read_payment, wire.read_listed_payments, lambda body: wire.read_cancellation(body, "KRW")):
+    for read_answer in (wire.read_payment, wire.read_changed_page, lambda body: wire.read_cancellation(body, "KRW")):
         with pytest.raises(GatewayUnavailableError):
             read_answer(body)
     assert wire.refusal_code(body) is None
