@@ -374,6 +374,8 @@ class Judge:
         asked = [refund for refund in kept.refunds if refund.requested_by != "gyeolje"]
         if len(asked) > len(self._intents.get(order.id, ())):
             self.broken(Property.ONCE, f"{name} has {len(asked)} refunds for {len(self._intents[order.id])} intents")
+        if kept.asks_after_refusal:
+            self.broken(Property.FINAL, f"{name} was refused its refund for good, and asked for it again by itself")
         if kept.was_completed and any(refund.requested_by == "gyeolje" for refund in kept.refunds):
             self.broken(Property.KEPT, f"{name} was completed, and then given back without being asked to")
 
