@@ -67,7 +67,7 @@ def order_of(world: Any, placed: Placed) -> Order:
 
 def forget_payment(world: Any, placed: Placed) -> None:
     """The gateway has never heard of it."""
-    del world.fake.ledger._payments[str(placed.order.payment_id)]
+    del world.fake.ledger._payments._records[str(placed.order.payment_id)]
 
 
 # --- what is explained ------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ async def test_money_that_came_and_went_before_its_order_heard_of_it_is_refunded
 
 
 def _retag(world: Any, placed: Placed, **changed: Any) -> None:
-    payments = world.fake.ledger._payments
+    payments = world.fake.ledger._payments._records
     record = payments[str(placed.order.payment_id)]
     payments[record.id] = replace(record, purchase=replace(record.purchase, **changed))
 
@@ -573,8 +573,8 @@ async def test_in_full_an_order_is_covered_however_its_payment_is_dated(world: A
     for days in (-10_000, 10_000):
         placed = await completed(world)
         dated = world.now() + timedelta(days=days)
-        record = world.fake.ledger._payments[str(placed.order.payment_id)]
-        world.fake.ledger._payments[record.id] = replace(record, status_changed_at=dated)
+        record = world.fake.ledger._payments._records[str(placed.order.payment_id)]
+        world.fake.ledger._payments._records[record.id] = replace(record, status_changed_at=dated)
         observed = order_of(world, placed).observed
         assert observed is not None
         falsify(world, placed, observed=replace(observed, changed_at=dated))
@@ -623,7 +623,7 @@ async def test_money_that_came_back_is_unexplained(world: Any) -> None:
     cancel_in_console(world, placed)
     await world.webhook(placed, "Transaction.Cancelled")
     world.pass_time(hours=1)
-    ledger = world.fake.ledger._payments
+    ledger = world.fake.ledger._payments._records
     record = ledger[str(placed.order.payment_id)]
     undone = replace(record.cancellations[0], status=CancelStatus.FAILED)
     moved = {"status_changed_at": world.now(), "updated_at": world.now()}

@@ -49,6 +49,7 @@ def cancellation(number: int, amount: int, status: CancelStatus, reason: str = "
         id=f"c-{number}",
         status=status,
         amount=amount,
+        tax_free=0,
         vat=0,
         reason=reason,
         requested_at=NOW,

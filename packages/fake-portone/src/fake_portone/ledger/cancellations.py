@@ -7,7 +7,16 @@ from dataclasses import replace
 from fake_portone.ledger.book import MoneyBook
 from fake_portone.ledger.moments import Agenda
 from fake_portone.ledger.payments import Payments
-from fake_portone.ledger.records import SMOOTHLY, Cancel, Cancelled, CancelStatus, Course, PaymentRecord, Status, vat_within
+from fake_portone.ledger.records import (
+    SMOOTHLY,
+    Cancel,
+    Cancelled,
+    CancelStatus,
+    Course,
+    PaymentRecord,
+    Status,
+    vat_within,
+)
 from fake_portone.ledger.rules import amount_to_cancel, tax_free_to_cancel
 
 
