@@ -144,7 +144,7 @@ class ReconcileOrder:
     def _check_again_if_lagging(
         self, reconciliation: Reconciliation, payment: Payment | None, event: WebhookEvent | None
     ) -> Reconciliation:
-        if event is None or not event.implies or (payment is not None and payment.status in event.implies):
+        if event is None or event.is_shown_by(payment):
             return reconciliation
         return replace(reconciliation, order=reconciliation.order.check_by(self._clock() + LAGGING))
 

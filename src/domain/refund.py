@@ -141,7 +141,8 @@ class Refund:
             c.amount == before.amount
             and c.may_move_money
             and not QUOTE.search(c.reason)
-            and (more_went_back or c.is_under_way if c.requested_at is None else c.requested_at >= since)
+            and (more_went_back or c.is_under_way)  # else all that went back had done so before we first asked
+            and (c.requested_at is None or c.requested_at >= since)
             for c in payment.cancellations
         )
 

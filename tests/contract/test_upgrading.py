@@ -83,6 +83,7 @@ NEW = {  # what rows have since, by table
         "sent_at",
         "sent_times",
     },
+    "sweeps": {"again_at"},
 }
 
 
@@ -188,6 +189,7 @@ async def test_every_row_is_kept_on_the_way_up_and_on_the_way_down(old: AsyncEng
 
     added = {name: {column: row.pop(column) for row in after[name] for column in NEW[name]} for name in NEW}
     assert added["refunds"] == dict.fromkeys(NEW["refunds"]), "what was asked of the gateway stood nowhere"
+    assert added["sweeps"] == {"again_at": None}, "the last days are swept again at once"
     assert {row["outcome"] for row in before["webhooks"]} == {"settled", "stored"}
     assert {row["outcome"] for row in after["webhooks"]} == {"reconciled", "stored"}
     assert await rows(old) == before

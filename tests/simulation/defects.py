@@ -363,7 +363,11 @@ class HandleWebhookEvent:""",
     ),
     Defect(
         "a lagging record is not asked again",
-        (_RECONCILE, "        if event is None or not event.implies or", "        if event is not None or"),
+        (
+            _RECONCILE,
+            "        if event is None or event.is_shown_by(payment):\n",
+            "        if event is None or event:\n",
+        ),
     ),
     Defect(
         "the audit never sees that what is left is not ours",

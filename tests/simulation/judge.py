@@ -374,6 +374,8 @@ class Judge:
         asked = [refund for refund in kept.refunds if refund.requested_by != "gyeolje"]
         if len(asked) > len(self._intents.get(order.id, ())):
             self.broken(Property.ONCE, f"{name} has {len(asked)} refunds for {len(self._intents[order.id])} intents")
+        if kept.asks_after_refusal:
+            self.broken(Property.FINAL, f"{name} was refused its refund for good, and asked for it again by itself")
         if kept.was_completed and any(refund.requested_by == "gyeolje" for refund in kept.refunds):
             self.broken(Property.KEPT, f"{name} was completed, and then given back without being asked to")
 
@@ -437,13 +439,6 @@ class Judge:
     async def _is_kept(self, webhook_id: WebhookId) -> bool:
         async with self.store.reading() as unit:
             return await unit.inbox.seen(webhook_id)
-
-
-def _waits_for_a_person(kept: Kept) -> bool:
-    """Whether a refund goes no further until a person says how."""
-    asks = kept.order.attention
-    kinds = (AttentionKind.REFUND_REFUSED, AttentionKind.REFUND_UNCLEAR)
-    return asks is not None and (asks.kind in kinds or kept.order.by_hand)
 
 
 def _moment(order: Order) -> datetime:

@@ -32,6 +32,16 @@ class Kept:
         """Whether the buyer ever got what was ordered."""
         return any(entry.kind is HistoryKind.COMPLETED for entry in self.history)
 
+    @property
+    def asks_after_refusal(self) -> bool:
+        """Whether it asked money back by itself although the gateway had refused that for good."""
+        kinds = [entry.kind for entry in self.history]
+        if HistoryKind.REFUND_REFUSED not in kinds:
+            return False
+        by_itself = {refund.id for refund in self.refunds if refund.requested_by == "gyeolje"}
+        later = self.history[kinds.index(HistoryKind.REFUND_REFUSED) :]
+        return any(e.kind is HistoryKind.REFUND_REQUESTED and e.data.get("refund") in by_itself for e in later)
+
     def was_asked(self, kind: AttentionKind) -> bool:
         """Whether a person was ever asked about this."""
         return any(e.kind is HistoryKind.ATTENTION and e.data.get("kind") == kind.value for e in self.history)

@@ -14,7 +14,7 @@ from application.refund_order import RefundOrderCommand, WithdrawRefundCommand
 from domain.attention import AttentionKind
 from domain.lifecycle import OrderStatus
 from domain.money import Money
-from domain.refund import RefundStatus
+from domain.refund import Need, RefundStatus
 from fake_portone.ledger import CancelStatus, RefusedError
 from simulation.person import Person
 
@@ -129,9 +129,11 @@ class Operator(_Staff):
         assert attention is not None
         self.world.judge.counts[f"answered {attention.kind}"] += 1
         self._give_back_outside(order)
+        if unclear := [r for r in kept.refunds if r.needs is Need.WORD and r.status is RefundStatus.REQUESTED]:
+            for refund in unclear:
+                await self._withdraw(refund)
+            return
         match attention.kind:
-            case AttentionKind.REFUND_UNCLEAR:
-                await self._withdraw_all(kept)
             case AttentionKind.REFUND_REFUSED if order.refundable and await self._ask_anew(kept):
                 pass  # that answers it
             case AttentionKind.REFUND_LATE:
@@ -179,13 +181,6 @@ class Operator(_Staff):
             f"answers {name}", lambda: self.world.ask(lambda process: process.use_cases.answer_attention(command))
         )
         self.tell(f"has seen to {name}")
-
-    async def _withdraw_all(self, kept: Kept) -> None:
-        requested = [refund for refund in kept.refunds if refund.status is RefundStatus.REQUESTED]
-        for refund in requested:
-            await self._withdraw(refund)
-        if not requested:
-            await self._answer(kept.order)
 
     async def _withdraw(self, refund: Refund) -> None:
         command = WithdrawRefundCommand(order_id=refund.order_id, refund_id=refund.id, by=self.name)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.fake_gateway import FakePortOneGateway
@@ -276,7 +277,8 @@ class World:
         )
         names = lot.sample(_FAULTS, lot.choice((0, 0, 1, 1, 2, 3, 5)))
         faults = [Fault(name=name, probability=lot.choice((0.1, 0.3, 0.7, 1.0))) for name in names]
-        self._put(faults)
+        lag = self.wide.choice((60.0, 900.0, 3600.0))
+        self._put([replace(fault, seconds=lag) if fault.name == "gateway_lag" else fault for fault in faults])
 
     def _put(self, faults: list[Fault]) -> None:
         """The faults of this history, and beside them, drawn apart, some that read PortOne's documents otherwise."""

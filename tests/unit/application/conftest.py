@@ -162,7 +162,13 @@ class World:
         self.fake.faults.put(faults)
 
     def event(
-        self, placed: Placed, kind: str = "Transaction.Paid", *, webhook_id: str | None = None, implies: Any = PAID
+        self,
+        placed: Placed,
+        kind: str = "Transaction.Paid",
+        *,
+        webhook_id: str | None = None,
+        implies: Any = PAID,
+        cancellation_id: str | None = None,
     ) -> WebhookEvent:
         return WebhookEvent(
             id=WebhookId(webhook_id or self.new_id()),
@@ -171,6 +177,7 @@ class World:
             store_id=STORE,
             occurred_at=self.now(),
             implies=implies,
+            cancellation_id=cancellation_id,
         )
 
     async def webhook(self, placed: Placed, kind: str = "Transaction.Paid", **more: Any) -> WebhookOutcome:

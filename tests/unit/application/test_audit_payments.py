@@ -117,9 +117,9 @@ async def test_a_refund_that_failed_is_owed_as_long_as_the_order_owes_it(world: 
     placed = await completed(world, total=7)
     world.faults(Fault(name="cancel_failed", times=1))
     await world.check()
-    asked = order_of(world, placed).attention
-    assert asked is not None
-    assert asked.why == "a refund failed; it is asked for again"
+    attention = order_of(world, placed).attention
+    assert attention is not None
+    assert attention.kind is AttentionKind.REFUND_FAILED
     assert await won(world) == Balance(captured=7, owed=7)
 
     falsify(world, placed, owed=Money(0, "KRW"))

@@ -87,6 +87,21 @@ async def test_a_payment_announced_in_the_last_minutes_is_waited_for_and_complet
     assert await standing(shop, placed) == (COMPLETED, None, None)
 
 
+async def test_a_second_cancel_of_a_part_that_the_record_does_not_list_yet_is_asked_for_again(shop: Any) -> None:
+    placed = await completed(shop)
+    some = Cancel(reason="console", amount=1000, tax_free=None, trigger="CONSOLE")
+    partly = frozenset({PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED})
+    first = shop.fake.ledger.cancel(placed.order.payment_id, some)
+    await shop.webhook(placed, "Transaction.PartialCancelled", implies=partly, cancellation_id=first.id)
+    assert (await shop.record(placed)).order.check_at is None
+    shop.pass_time(minutes=1)
+    second = shop.fake.ledger.cancel(placed.order.payment_id, some)
+    shop.faults(Fault(name="gateway_lag", seconds=30))
+    await shop.webhook(placed, "Transaction.PartialCancelled", implies=partly, cancellation_id=second.id)
+    shop.faults()
+    assert (await shop.rest(placed)).order.refunded == Money(2000, "KRW")
+
+
 async def test_what_was_announced_and_never_came_is_given_up_after_half_an_hour(shop: Any) -> None:
     placed = await shop.place()
     shop.pass_time(minutes=14)

@@ -189,6 +189,15 @@ def test_after_the_keys_life_nobody_asks_where_it_may_be_done_already(
     assert (before.next_request(record, "new key", T0 + minutes(1), moved=True) is None) is may_be, why
 
 
+@pytest.mark.parametrize("at", [T0, None])
+@pytest.mark.parametrize(("gone", "may_be"), [(300, False), (0, True)])
+def test_what_had_gone_back_before_the_first_request_is_none_of_it(
+    gone: int, at: datetime | None, *, may_be: bool
+) -> None:
+    same_sum = payment(300, cancelled("console", at=at))
+    assert asked_once(left=1000 - gone, gone=gone).may_be_done(same_sum) is may_be
+
+
 def test_what_may_be_done_is_counted_from_when_it_was_due_and_not_from_when_it_was_asked_last() -> None:
     asked_anew = asked_once(T0 + TRUSTED)
     first = payment(300, cancelled(CUT, at=T0 + minutes(1)))
