@@ -195,6 +195,12 @@ class Revision:
             why = f"the gateway refuses a refund of {refund.amount}: {refund.failure}{_HELP[needs]}"
             self.ask_person(Concern(kind=AttentionKind.REFUND_REFUSED, why=why))
 
+    def ask_about_rest(self) -> None:
+        """Ask a person about what must not be kept, and what nobody will ask back by himself."""
+        if self.order.status is OrderStatus.CANCELLED and self.order.by_hand and self.order.refundable:
+            why = f"{self.order.refundable} is left that must not be kept; the gateway refused to give it back before"
+            self.ask_person(Concern(kind=AttentionKind.REFUND_REFUSED, why=why))
+
     def keep_refund(self, refund: Refund) -> None:
         """``refund`` has come further, and is not at its end."""
         self._refunds.append(refund)
@@ -245,7 +251,7 @@ class Revision:
     def _own_concern(self) -> Concern | None:
         if self._asks_again:
             return Concern(kind=AttentionKind.REFUND_FAILED, why="a refund failed; it is asked for again")
-        if self._failed and self.order.status is OrderStatus.COMPLETED:
+        if self._failed and (self.order.status is OrderStatus.COMPLETED or self.order.refundable):
             why = "a refund that was asked for failed; ask again if it is still wanted"
             return Concern(kind=AttentionKind.REFUND_REFUSED, why=why)
         if self._late - {refund.id for refund in self._refunds}:  # none of those that have just come to their end
