@@ -117,7 +117,7 @@ def request_refund(
     """Ask back ``amount`` of an order that was paid (None: all that is left).
 
     ``needs`` is what whoever asks will have to hand over with it: nobody else can carry it out. A refusal that a
-    person was asked about is answered by this.
+    person was asked about is answered by this, unless a rest would be left that must not be kept.
     Raises RefundNotPossibleError if nothing was taken, or less than ``amount`` is left.
     """
     if order.status is OrderStatus.PENDING:
@@ -127,7 +127,8 @@ def request_refund(
         raise RefundNotPossibleError(f"{wanted} was asked back and {order.refundable} can be refunded")
     revision = Revision(replace(order, checks=0, check_at=now), now, _USUAL)
     revision.ask_back(wanted, refund_id, reason, requested_by, needs)
-    if order.attention is not None and order.attention.kind is AttentionKind.REFUND_REFUSED:
+    rest_may_stay = order.status is OrderStatus.COMPLETED or not revision.order.refundable
+    if rest_may_stay and order.attention is not None and order.attention.kind is AttentionKind.REFUND_REFUSED:
         revision.end_attention(requested_by, "asked back anew")
     return revision.close()
 
@@ -154,6 +155,7 @@ def withdraw_refund(order: Order, refund: Refund, *, by: str, now: datetime) -> 
     revision.end_refund(refund.withdrawn(now))
     if refund.needs is Need.WORD and order.attention is not None:
         revision.end_attention(by, "the refund was withdrawn")
+    revision.ask_about_rest()
     return revision.close()
 
 

@@ -197,6 +197,12 @@ class Revision:
             why = f"the gateway refuses a refund of {refund.amount}: {refund.failure}{_HELP[needs]}"
             self.ask_person(Concern(kind=AttentionKind.REFUND_REFUSED, why=why))
 
+    def ask_about_rest(self) -> None:
+        """Ask a person about what must not be kept, and what nobody will ask back by himself."""
+        if self.order.status is OrderStatus.CANCELLED and self.order.by_hand and self.order.refundable:
+            why = f"{self.order.refundable} is left that must not be kept; the gateway refused to give it back before"
+            self.ask_person(Concern(kind=AttentionKind.REFUND_REFUSED, why=why))
+
     def keep_refund(self, refund: Refund) -> None:
         """``refund`` has come further, and is not at its end."""
         self._refunds.append(refund)

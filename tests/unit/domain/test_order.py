@@ -1402,15 +1402,34 @@ def test_money_we_must_not_keep_is_not_asked_back_again_and_again_where_it_was_r
     assert [status for status, _ in life.rows().values()] == ["REFUSED", "REQUESTED"]
 
 
-def test_a_refund_that_a_person_asked_for_anew_and_that_failed_asks_again() -> None:
+def test_a_part_that_is_asked_back_anew_does_not_make_a_person_forget_the_rest_that_must_not_be_kept() -> None:
+    life = late_money().at(17)
+    life.is_refused("r2")
+    life.asks_back(300)
+    done = (ours("r3", CancellationStatus.SUCCEEDED, 300),)
+    life.at(18).hears(payment(PARTLY, at=18, cancelled=300, cancellations=done), on_schedule=True)
+    assert (life.standing(), life.asks(), life.check_at()) == (
+        ("CANCELLED", "EXPIRED", 300, 0),
+        "refund_refused",
+        None,
+    )
+    life.asks_back(None)
+    assert (life.standing(), life.asks()) == (("CANCELLED", "EXPIRED", 300, 700), None)
+
+
+@pytest.mark.parametrize("ends", ["withdrawn", "failed"])
+def test_money_that_must_not_be_kept_is_not_forgotten_where_the_refund_asked_for_by_hand_comes_to_nothing(
+    ends: str,
+) -> None:
     life = late_money().at(17)
     life.is_refused("r2")
     life.at(18).asks_back(None)
     assert life.asks() is None
-    name = next(refund.id for refund in life.refunds.values() if refund.status is RefundStatus.REQUESTED)
-    life.has_sent(name)
-    failed = ours(name, CancellationStatus.FAILED)
-    life.at(19).hears(payment(PAID, at=16, updated=19, cancellations=(failed,)), on_schedule=True)
+    if ends == "withdrawn":
+        life.withdraws("r3")
+    else:
+        failed = (ours("r3", CancellationStatus.FAILED),)
+        life.at(19).hears(payment(PAID, at=16, updated=19, cancellations=failed), on_schedule=True)
     assert (life.standing(), life.asks()) == (("CANCELLED", "EXPIRED", 0, 0), "refund_refused")
 
 
