@@ -18,8 +18,8 @@ from application.errors import GatewayUnavailableError, UnreadableRecordError
 from application.place_order import Placed
 from application.ports import ChangedPage
 from application.refund_order import RefundOrderCommand
-from domain.audit import Balance, Finding, FindingKind
 from domain.attention import AttentionKind
+from domain.audit import Balance, Finding, FindingKind
 from domain.ids import OrderId, PaymentId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
