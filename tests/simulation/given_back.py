@@ -23,6 +23,7 @@ class GivenBack:
     _moved: dict[str, set[str]] = field(default_factory=dict)  # refund → ids of its cancellations that moved money
     _succeeded: set[str] = field(default_factory=set)
     _met: set[str] = field(default_factory=set)
+    _by_hand: dict[str, int] = field(default_factory=dict)  # each that somebody else did, and how much it moved
 
     def meet(self, record: PaymentRecord, refunds: Sequence[Refund]) -> Iterator[Complaint]:
         """Go through the cancellations of a payment, as it stands in the ledger; say what must not be."""
@@ -34,6 +35,8 @@ class GivenBack:
                 self._succeeded.add(cancellation.id)
             if cancellation.trigger != "API":
                 self.stays_to_be_told |= refund_of(cancellation) in known
+                if cancellation.status is CancelStatus.SUCCEEDED:
+                    self._by_hand[cancellation.id] = cancellation.amount
                 continue
             moved = self._moved.setdefault(refund_of(cancellation), set())
             if cancellation.status is not CancelStatus.FAILED:
@@ -55,11 +58,16 @@ class GivenBack:
     def ended(self, refunds: Sequence[Refund], *, names_are_kept: bool) -> Iterator[Complaint]:
         """Hold how refunds ended against what went back.
 
-        Where PortOne keeps no names (``names_are_kept``), one that was carried out may be said to have failed.
+        Where PortOne keeps no names (``names_are_kept``), one that was carried out may be said to have failed. A refund
+        is done as well by a cancellation of its very sum that somebody else did and that names nobody: by one each.
         """
+        others = list(self._by_hand.values())
         for refund in refunds:
             done = self.times(refund.id)
             if refund.status is RefundStatus.SUCCEEDED and not done:
+                if refund.sent is not None and refund.sent.amount.minor in others:
+                    others.remove(refund.sent.amount.minor)
+                    continue
                 yield Property.ONCE, f"refund {refund.id} is SUCCEEDED, and was never carried out"
             if not done or refund.status is RefundStatus.SUCCEEDED:
                 continue
