@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -136,18 +137,30 @@ class Refund:
         before = self.sent
         if before is None:
             return False
-        more_went_back = payment.went_back != before.gone
-        if more_went_back and payment.unlisted >= before.amount:
+        if payment.went_back != before.gone and payment.unlisted >= before.amount:
             return True
+        return any(self._nameless(payment))
+
+    def stand_in(self, payment: Payment, taken: Collection[str]) -> Cancellation | None:
+        """The cancellation that may be it, though it names nobody; None where only ``taken`` ones may be."""
+        return next((c for c in self._nameless(payment) if c.id not in taken), None)
+
+    def _nameless(self, payment: Payment) -> Iterator[Cancellation]:
+        """What was cancelled of its very sum since it was first asked for, and names nobody."""
+        before = self.sent
+        if before is None:
+            return
+        more_went_back = payment.went_back != before.gone
         since = self.requested_at - _CLOCKS_APART
-        return any(
-            c.amount == before.amount
-            and c.may_move_money
-            and not QUOTE.search(c.reason)
-            and (more_went_back or c.is_under_way)  # else all that went back had done so before we first asked
-            and (c.requested_at is None or c.requested_at >= since)
-            for c in payment.cancellations
-        )
+        for c in payment.cancellations:
+            if (
+                c.amount == before.amount
+                and c.may_move_money
+                and not QUOTE.search(c.reason)
+                and (more_went_back or c.is_under_way)  # else all that went back had done so before we first asked
+                and (c.requested_at is None or c.requested_at >= since)
+            ):
+                yield c
 
     def _anew(self, payment: Payment, key: str, now: datetime, *, left: Money | None = None) -> Sent:
         left = payment.left if left is None else left

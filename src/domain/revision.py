@@ -111,6 +111,7 @@ class Revision:
         if payment.captured is None or self.order.contradicts(payment):
             return
         left = payment.captured.less(self.order.refunded)
+        taken = {refund.cancellation_id for refund in refunds if refund.cancellation_id is not None}
         for refund in sorted(refunds, key=lambda r: r.found_in(payment) is None):
             cancellation = refund.found_in(payment)
             if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:
@@ -118,6 +119,9 @@ class Revision:
             elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
                 self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
             elif refund.amount > left and refund.may_be_done(payment):  # by a cancellation of its sum that names nobody
+                if (stand_in := refund.stand_in(payment, taken)) is not None and refund.cancellation_id is None:
+                    taken.add(stand_in.id)
+                    refund = refund.answered(stand_in.id)  # noqa: PLW2901 - the same one, by its name
                 self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif refund.amount > left:
                 self._end(refund.failed("less than this is left at the gateway", self._now), HistoryKind.REFUND_FAILED)

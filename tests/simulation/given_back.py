@@ -5,9 +5,10 @@ The ledger keeps each reason in full, whatever PortOne shows of it: so the judge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from domain.ids import RefundId
 from domain.refund import Refund, RefundStatus
 from fake_portone.ledger import Cancelled, CancelStatus, PaymentRecord
 from simulation.properties import Property
@@ -34,9 +35,7 @@ class GivenBack:
             if cancellation.status is CancelStatus.SUCCEEDED:
                 self._succeeded.add(cancellation.id)
             if cancellation.trigger != "API":
-                self.stays_to_be_told |= refund_of(cancellation) in known
-                if cancellation.status is CancelStatus.SUCCEEDED:
-                    self._by_hand[cancellation.id] = cancellation.amount
+                self._meet_another(cancellation, known)
                 continue
             moved = self._moved.setdefault(refund_of(cancellation), set())
             if cancellation.status is not CancelStatus.FAILED:
@@ -50,6 +49,12 @@ class GivenBack:
         for refund in refunds:
             if (times := self.times(refund.id)) > 1:
                 yield Property.ONCE, f"refund {refund.id} was carried out {times} times"
+
+    def _meet_another(self, cancellation: Cancelled, known: Mapping[RefundId, Refund]) -> None:
+        """It is somebody else's: it may stand for a refund of its sum, and must not be taken for the one it quotes."""
+        self.stays_to_be_told |= refund_of(cancellation) in known
+        if cancellation.status is CancelStatus.SUCCEEDED:
+            self._by_hand[cancellation.id] = cancellation.amount
 
     def times(self, refund_id: str) -> int:
         """How often this refund was carried out, or is about to be; once more for each time that came back."""
