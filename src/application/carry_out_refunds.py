@@ -56,7 +56,8 @@ class CarryOutRefunds:
             if read is None:
                 return
             payment = read
-            reconciled = await self._reconcile(await self._current(order), payment, on_schedule=True)
+            current = await self._current(order)
+            reconciled = await self._reconcile(current, payment, on_schedule=current.check_at == order.check_at)
             if reconciled.is_stale:
                 return
             order = reconciled.order

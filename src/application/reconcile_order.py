@@ -68,7 +68,8 @@ class ReconcileOrder:
     ) -> Reconciled:
         """Reconcile ``order`` by the gateway's record; with ``event``, keep that webhook event in the same commit.
 
-        ``on_schedule`` marks the check that was due; any other finds the next one where it was, or nearer.
+        ``on_schedule`` marks the check that ``order`` was due for; any other finds the next one where it was, or
+        nearer. What somebody planned since ``order`` was read stands: it may know what this record does not show.
         """
 
         async def decide(unit: UnitOfWork, current: Order) -> Reconciliation:
@@ -83,7 +84,7 @@ class ReconcileOrder:
                 announces_more=_announces_more(event, payment),
                 refunds=[refund for refund in refunds if refund.status is RefundStatus.REQUESTED],
                 give_up=give_up,
-                on_schedule=on_schedule,
+                on_schedule=on_schedule and current.check_at == order.check_at,
             )
             return self._check_again_if_lagging(reconciliation, payment, event)
 
@@ -146,7 +147,8 @@ class ReconcileOrder:
     ) -> Reconciliation:
         if event is None or event.is_shown_by(payment):
             return reconciliation
-        return replace(reconciliation, order=reconciliation.order.check_by(self._clock() + LAGGING))
+        soon = self._clock() + LAGGING  # no sooner either: a check that is due now would read the same, and be the last
+        return replace(reconciliation, order=replace(reconciliation.order, check_at=soon))
 
 
 _MONEY = frozenset(
