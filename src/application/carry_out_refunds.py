@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from application.errors import GatewayDeniedError, GatewayError, GatewayRefusedError, OrderNotFoundError, Refusal
@@ -15,6 +15,9 @@ from domain.payment import CancellationStatus, Payment
 from domain.reconciliation import doubt_refund, refuse_refund
 from domain.refund import Need, Refund, RefundStatus
 from domain.revision import Reconciliation
+
+_Decide = Callable[[Order, Refund, Collection[Refund]], Reconciliation]
+"""What becomes of an order and one of its refunds, and which are the others."""
 
 _NEEDS = {Refusal.TAX_PART: Need.TAX_PART, Refusal.NEVER: Need.NOTHING}
 
@@ -83,7 +86,7 @@ class CarryOutRefunds:
         if sent is None:
             return payment
         done = await self._gateway.cancel(_request(order, sent, payment, account))
-        await self._note(order.id, lambda current, kept: _answered(current, kept, done.id), refund)
+        await self._note(order.id, lambda current, kept, _: _answered(current, kept, done.id), refund)
         read = await self._gateway.get(order.payment_id)
         if read is not None and done.status is CancellationStatus.FAILED:
             return read.including(done)
@@ -104,16 +107,17 @@ class CarryOutRefunds:
         if needs is None:
             raise refused
         why, now = refused.code, self._clock()
-        await self._note(order.id, lambda current, kept: refuse_refund(current, kept, why, needs, now), refund)
+        await self._note(order.id, lambda current, kept, _: refuse_refund(current, kept, why, needs, now), refund)
 
     async def _write_down(self, order: Order, refund: Refund, payment: Payment, *, moved: bool) -> Refund | None:
         """Commit what will be asked; None where nobody can tell whether it was done already, and a person is asked."""
         sent: Refund | None = None
 
-        def decide(current: Order, kept: Refund) -> Reconciliation:
+        def decide(current: Order, kept: Refund, others: Collection[Refund]) -> Reconciliation:
             nonlocal sent
             now = self._clock()
-            request = kept.next_request(payment, _key(kept), now, moved=moved)
+            taken = {other.cancellation_id for other in others if other.cancellation_id is not None}
+            request = kept.next_request(payment, _key(kept), now, taken=taken, moved=moved)
             if request is None:
                 sent = None
                 return doubt_refund(current, kept, now)
@@ -123,15 +127,16 @@ class CarryOutRefunds:
         await self._note(order.id, decide, refund)
         return sent
 
-    async def _note(self, order_id: OrderId, decide: Callable[[Order, Refund], Reconciliation], refund: Refund) -> None:
+    async def _note(self, order_id: OrderId, decide: _Decide, refund: Refund) -> None:
         """Commit what ``decide`` makes of the refund as it stands, unless it has come to its end meanwhile."""
 
         async def once() -> None:
             async with self._store.writing() as unit:
                 order = await _order(unit, order_id)
-                kept = next(kept for kept in await unit.refunds.of_order(order_id) if kept.id == refund.id)
+                refunds = {kept.id: kept for kept in await unit.refunds.of_order(order_id)}
+                kept = refunds.pop(refund.id)
                 if kept.status is RefundStatus.REQUESTED:
-                    await keep(unit, order, decide(order, kept))
+                    await keep(unit, order, decide(order, kept, refunds.values()))
                     await unit.commit()
 
         await retrying(once)

@@ -13,7 +13,6 @@ from domain.order import Order
 from domain.payment import Payment, PaymentStatus, Shop
 from domain.policy import Policy
 from domain.reconciliation import check_failed, reconcile
-from domain.refund import RefundStatus
 from domain.revision import Reconciliation
 from domain.schedule import LAGGING
 from domain.webhook_event import WebhookEvent
@@ -82,7 +81,7 @@ class ReconcileOrder:
                 refund_id=RefundId(self._new_id()),
                 policy=self._policy,
                 announces_more=_announces_more(event, payment),
-                refunds=[refund for refund in refunds if refund.status is RefundStatus.REQUESTED],
+                refunds=refunds,
                 give_up=give_up,
                 on_schedule=on_schedule and current.check_at == order.check_at,
             )

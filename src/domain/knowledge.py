@@ -26,7 +26,7 @@ def knows_less(payment: Payment, order: Order) -> bool:
     if seen is None:
         return False
     theirs, ours = _depth_of(payment), _depth(order)
-    if theirs > ours:
+    if theirs > ours or theirs > _depth_seen(seen, ours):
         return False
     if theirs == ours and payment.captured is None and payment.attempt == seen.attempt:
         further = _steps_further(payment, seen)
@@ -53,6 +53,11 @@ def _depth_of(payment: Payment) -> tuple[int, int]:
 
 def _depth(order: Order) -> tuple[int, int]:
     return (0, 0) if order.captured is None else (1, order.refunded.minor)
+
+
+def _depth_seen(seen: Observed, ours: tuple[int, int]) -> tuple[int, int]:
+    """How deep the record itself was that was applied last: not so deep as the order where money came back."""
+    return ours if seen.went_back is None else (1, seen.went_back)
 
 
 def _steps_further(payment: Payment, seen: Observed) -> int:

@@ -33,13 +33,16 @@ class OrderLine:
 class Observed:
     """What the gateway's record said that was applied last. ``knowledge`` decides whether another knows more.
 
-    ``deposit_due`` is until when an issued account takes money, ``disputed`` whether the buyer denies the payment.
+    ``went_back`` is how much it said had gone back (minor units; None where it said that nothing was taken): less than
+    the order's own ``refunded`` after money came back. ``deposit_due`` is until when an issued account takes money,
+    ``disputed`` whether the buyer denies the payment.
     """
 
     said: str
     attempt: str | None = None
     changed_at: datetime | None = None
     updated_at: datetime | None = None
+    went_back: int | None = None
     deposit_due: datetime | None = None
     disputed: bool = False
 

@@ -78,7 +78,7 @@ def reconcile(
 ) -> Reconciliation:
     """Bring this order in line with the gateway's record (None: the gateway knows no such payment).
 
-    ``refunds`` are this order's REQUESTED refunds; ``refund_id`` is a fresh id, used if a refund becomes due.
+    ``refunds`` are all that this order has; ``refund_id`` is a fresh id, used if a refund becomes due.
     ``announces_more``: whether a signed webhook told of more than this record shows; None where no webhook came.
     ``on_schedule`` says that this is the check that was due: a check in between that finds no news puts nothing off.
     Reconciling twice with one record changes nothing more. A record that knows less than the one applied last is

@@ -115,31 +115,36 @@ class Refund:
         """What the gateway's record says of it; None where it shows none of it."""
         return payment.cancellation(self.id, self.sent.amount if self.sent else self.amount, self.cancellation_id)
 
-    def next_request(self, payment: Payment, key: str, now: datetime, *, moved: bool = False) -> Sent | None:
+    def next_request(
+        self, payment: Payment, key: str, now: datetime, *, taken: Collection[str] = (), moved: bool = False
+    ) -> Sent | None:
         """What to ask the gateway, whose record ``payment`` shows none of it yet; None where nobody can tell.
 
         The same as before, under the same key, for as long as the gateway knows the key. After that, or where what is
         left turned out to be another sum (``moved``), anew under ``key``: but never where money went back meanwhile
-        that may have been this very refund.
+        that may have been this very refund. ``taken`` are the cancellations that are known to be other refunds'.
         """
         before = self.sent
         if before is None:
             return self._anew(payment, key, now)
         if before.key_lives(now) and not moved:
             return replace(before, times=before.times + 1)
-        if self.may_be_done(payment):
+        if self.may_be_done(payment, taken):
             return None
         fresh = self._anew(payment, key, now, left=_another_left(payment, before.left) if moved else None)
         return replace(fresh, gone=min(before.gone, fresh.gone), times=before.times + 1)
 
-    def may_be_done(self, payment: Payment) -> bool:
-        """Whether it may be among what went back since: as a cancellation that names nobody, or that is not listed."""
+    def may_be_done(self, payment: Payment, taken: Collection[str] = ()) -> bool:
+        """Whether it may be among what went back since: as a cancellation that names nobody, or that is not listed.
+
+        None of those ``taken`` is it: they are known to be other refunds'.
+        """
         before = self.sent
         if before is None:
             return False
         if payment.went_back != before.gone and payment.unlisted >= before.amount:
             return True
-        return any(self._nameless(payment))
+        return self.stand_in(payment, taken) is not None
 
     def stand_in(self, payment: Payment, taken: Collection[str]) -> Cancellation | None:
         """The cancellation that may be it, though it names nobody; None where only ``taken`` ones may be."""

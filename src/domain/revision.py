@@ -104,7 +104,8 @@ class Revision:
     def await_refunds(self, refunds: Sequence[Refund]) -> None:
         """Notice which refunds are not done in the time that was promised, whatever the record says or is silent of."""
         promised = self._now - self._policy.refund_promise
-        self._late = {refund.id for refund in refunds if refund.requested_at <= promised}
+        late = (r.id for r in refunds if r.status is RefundStatus.REQUESTED and r.requested_at <= promised)
+        self._late = set(late)
 
     def resolve(self, payment: Payment, refunds: Sequence[Refund]) -> None:
         """See what became of the refunds that were asked for; those the gateway is working on come first."""
@@ -112,13 +113,16 @@ class Revision:
             return
         left = payment.captured.less(self.order.refunded)
         taken = {refund.cancellation_id for refund in refunds if refund.cancellation_id is not None}
-        for refund in sorted(refunds, key=lambda r: r.found_in(payment) is None):
+        requested = [refund for refund in refunds if refund.status is RefundStatus.REQUESTED]
+        for refund in sorted(requested, key=lambda r: r.found_in(payment) is None):
             cancellation = refund.found_in(payment)
             if cancellation is not None and cancellation.status is CancellationStatus.SUCCEEDED:
                 self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
                 self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
-            elif refund.amount > left and refund.may_be_done(payment):  # by a cancellation of its sum that names nobody
+            elif refund.amount > left and refund.may_be_done(
+                payment, taken
+            ):  # by a cancellation of its sum that names nobody
                 if (stand_in := refund.stand_in(payment, taken)) is not None and refund.cancellation_id is None:
                     taken.add(stand_in.id)
                     refund = refund.answered(stand_in.id)  # noqa: PLW2901 - the same one, by its name
@@ -314,6 +318,7 @@ def _observed(payment: Payment, order: Order) -> Observed:
         attempt=payment.attempt,
         changed_at=knows.changed_at or known.changed_at,
         updated_at=knows.updated_at or known.updated_at,
+        went_back=payment.went_back.minor if payment.captured is not None else None,
         deposit_due=payment.deposit_due,
         disputed=_is_disputed(knows, seen),
     )

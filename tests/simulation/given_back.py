@@ -84,6 +84,8 @@ class GivenBack:
 
 def _amount(cancellation: Cancelled, refund: Refund | None, left: int) -> Iterator[Complaint]:
     """A refund may give back less than it asks for where that is all that was left, and never more."""
+    if cancellation.status is CancelStatus.FAILED:
+        left -= cancellation.amount  # as it was while it was asked for
     if refund is None:
         yield Property.ONCE, f"a cancellation of {cancellation.amount} that no refund asked for"
     elif cancellation.amount > refund.amount.minor:

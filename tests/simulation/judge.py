@@ -76,6 +76,7 @@ class Judge:
     _intents: dict[OrderId, set[str]] = field(default_factory=dict)
     _answered: dict[tuple[OrderId, str], RefundId] = field(default_factory=dict)
     _keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    _written_down: dict[RefundId, set[tuple[object, ...]]] = field(default_factory=dict)  # what was committed, in words
     _refusals: Counter[RefundId] = field(default_factory=Counter)
     _given_back: GivenBack = field(default_factory=GivenBack)
     _seen: dict[str, Payment] = field(default_factory=dict)  # the last record by which an order was reconciled
@@ -122,6 +123,9 @@ class Judge:
                 continue  # another check of it is under way
             before = self.known.get(order_id)
             self.known[order_id] = kept
+            for refund in kept.refunds:
+                if refund.sent is not None:
+                    self._written_down.setdefault(refund.id, set()).add(_words(refund.sent))
             self._judge_step(before, kept, heard)
             if isinstance(answer := heard.get(kept.order.payment_id), Payment):
                 self._seen[kept.order.payment_id] = answer
@@ -133,7 +137,7 @@ class Judge:
         refund = next((r for r in kept.refunds if r.id == cancel.refund_id), None) if kept else None
         if refund is None:
             self.broken(Property.ONCE, f"{cancel.amount} is asked back without a committed refund")
-        elif refund.sent is None or _words(refund.sent) != _words(cancel):
+        elif _words(cancel) not in self._written_down.get(refund.id, ()):  # by whoever asks, or by another before
             self.broken(Property.AMOUNTS, f"{_words(cancel)} is asked, and {refund.sent} was committed")
         elif self._keys.setdefault(cancel.key, (refund.id, *_words(cancel))) != (refund.id, *_words(cancel)):
             self.broken(Property.AMOUNTS, f"one key asked {self._keys[cancel.key]}, and then {_words(cancel)}")
@@ -165,8 +169,14 @@ class Judge:
             if at is not None and at <= now:
                 self.broken(Property.ALONE, f"{self.story.called(order.id)} is being checked, and is due all the same")
 
+    def is_completed(self, payment_id: str | None) -> bool:
+        """Whether the order of this payment is COMPLETED by now."""
+        return any(
+            k.order.status is OrderStatus.COMPLETED for k in self.known.values() if k.order.payment_id == payment_id
+        )
+
     def heard(self, payment_id: str, answer: object) -> None:
-        """A webhook was handled by this answer of the gateway's."""
+        """A webhook of an order that was COMPLETED when it came was handled by this answer of the gateway's."""
         kept = next((k for k in self.known.values() if k.order.payment_id == payment_id), None)
         if kept is None or answer is not None or kept.order.status is not OrderStatus.COMPLETED:
             return

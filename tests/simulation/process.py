@@ -137,13 +137,14 @@ class Process:
             event = self.webhook_reader(raw, body)
         except WebhookRefusedError:
             return 400
+        was_completed = self.world.judge.is_completed(event.payment_id)
         try:
             outcome = await self.use_cases.handle_webhook_event(event)
         except StoreUnavailableError:
             return 503
         self.world.judge.counts[f"webhooks {outcome}"] += 1
         self.world.heard(body)
-        if outcome is WebhookOutcome.RECONCILED and event.payment_id in answers.get():
+        if was_completed and outcome is WebhookOutcome.RECONCILED and event.payment_id in answers.get():
             self.world.judge.heard(event.payment_id, answers.get()[event.payment_id])
         if self.world.story.written:
             about = f"{event.type} of {self.world.story.called(event.payment_id)}"

@@ -67,6 +67,7 @@ orders = table(
     column("check_at", Moment),
     column("checks", BigInteger),
     column("failures", BigInteger),
+    column("observed_back_minor", BigInteger),
     column("observed_deposit_due", Moment),
     column("observed_disputed", BigInteger),
     column("announced_at", Moment),

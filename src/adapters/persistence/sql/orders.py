@@ -180,6 +180,7 @@ def _order_values(order: Order) -> dict[str, Any]:
         "observed_attempt": seen.attempt if seen else None,
         "observed_changed_at": seen.changed_at if seen else None,
         "observed_updated_at": seen.updated_at if seen else None,
+        "observed_back_minor": seen.went_back if seen else None,
         "observed_deposit_due": seen.deposit_due if seen else None,
         "observed_disputed": int(seen.disputed) if seen else None,
         "announced_at": order.announced_at,
@@ -203,6 +204,7 @@ def _order(row: Row[Any]) -> Order:
             attempt=row.observed_attempt,
             changed_at=row.observed_changed_at,
             updated_at=row.observed_updated_at,
+            went_back=row.observed_back_minor,
             deposit_due=row.observed_deposit_due,
             disputed=bool(row.observed_disputed),
         )

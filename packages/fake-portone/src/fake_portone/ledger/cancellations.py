@@ -88,8 +88,10 @@ class Cancellations:
     def _undo(self, payment_id: str, cancellation_id: str, *, told: bool) -> None:
         """It went back, and came back: the money is with the shop again."""
         payment, cancellation = self._found(payment_id, cancellation_id)
-        self._book.take_back(payment.id, cancellation.moved)
-        undone = _with(payment, replace(cancellation, status=CancelStatus.FAILED, cancelled_at=None, discount=0))
+        failed = _with(payment, replace(cancellation, status=CancelStatus.FAILED, cancelled_at=None))
+        # What a coupon paid went with the last won, whichever cancellation that was: it is back with any of them.
+        undone = replace(failed, cancellations=tuple(replace(c, discount=0) for c in failed.cancellations))
+        self._book.take_back(payment.id, _moved(payment) - _moved(undone))
         moved = self._payments.move(undone, Status.PARTIAL_CANCELLED if undone.cancelled else Status.PAID)
         if told:
             self._payments.tell("Paid", moved)
@@ -104,3 +106,8 @@ def _with(payment: PaymentRecord, cancellation: Cancelled) -> PaymentRecord:
     """The payment with this cancellation as it stands now."""
     cancellations = tuple(cancellation if c.id == cancellation.id else c for c in payment.cancellations)
     return replace(payment, cancellations=cancellations)
+
+
+def _moved(payment: PaymentRecord) -> int:
+    """All that went back of it, with what coupons paid."""
+    return sum(c.moved for c in payment.cancellations if c.status is CancelStatus.SUCCEEDED)

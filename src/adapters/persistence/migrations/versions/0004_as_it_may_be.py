@@ -20,6 +20,7 @@ depends_on = None
 
 _NEW = {
     "orders": (
+        ("observed_back_minor", "int"),
         ("observed_deposit_due", "int"),
         ("observed_disputed", "int"),
         ("announced_at", "int"),
