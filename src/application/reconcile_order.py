@@ -108,7 +108,11 @@ class ReconcileOrder:
         """
 
         async def decide(_: UnitOfWork, current: Order) -> Reconciliation:
-            return check_failed(current, why, self._clock())
+            now = self._clock()
+            failed, plan = check_failed(current, why, now), current.check_at
+            if plan is None or plan <= now or plan == order.check_at:
+                return failed
+            return replace(failed, order=failed.order.check_by(plan))  # somebody knows more, and planned it meanwhile
 
         return await self._commit(order, decide, None, outcome="")
 

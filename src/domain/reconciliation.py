@@ -16,7 +16,7 @@ from domain.knowledge import knows_less
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order, OrderLine
-from domain.payment import Payment, Shop
+from domain.payment import Payment, PaymentStatus, Shop
 from domain.policy import Policy
 from domain.refund import Need, Refund, RefundStatus
 from domain.revision import Reconciliation, Revision
@@ -83,10 +83,11 @@ def reconcile(
     ``on_schedule`` says that this is the check that was due: a check in between that finds no news puts nothing off.
     Reconciling twice with one record changes nothing more. A record that knows less than the one applied last is
     ignored; at a check that was due, that counts as a check that failed. But no order waits for ever for its record to
-    catch up: once an unpaid one has no time left, by what was seen, it is as if the gateway knew no such payment.
+    catch up: once an unpaid one has no time left, by what was seen, it is as if the gateway knew no such payment. A
+    status that nobody here knows may mean money, however old: then it waits, and a person is asked.
     """
     if payment is not None and knows_less(payment, order):
-        if not on_schedule or not _has_no_time_left(order, now, policy):
+        if not on_schedule or payment.status is PaymentStatus.UNKNOWN or not _has_no_time_left(order, now, policy):
             return _ignored(order, now, policy, announces_more=announces_more, on_schedule=on_schedule)
         payment, give_up = None, False
     revision = Revision(order, now, policy, payment)

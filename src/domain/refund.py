@@ -147,8 +147,9 @@ class Refund:
         return self.stand_in(payment, taken) is not None
 
     def stand_in(self, payment: Payment, taken: Collection[str]) -> Cancellation | None:
-        """The cancellation that may be it, though it names nobody; None where only ``taken`` ones may be."""
-        return next((c for c in self._nameless(payment) if c.id not in taken), None)
+        """The cancellation that may be it, though it names nobody: the youngest. None where only ``taken`` ones may."""
+        free = (c for c in self._nameless(payment) if c.id not in taken)
+        return max(free, key=lambda c: c.requested_at or self.requested_at, default=None)
 
     def _nameless(self, payment: Payment) -> Iterator[Cancellation]:
         """What was cancelled of its very sum since it was first asked for, and names nobody."""

@@ -193,9 +193,11 @@ class Revision:
     def end_attention(self, by: str, note: str) -> None:
         """A person has seen to it."""
         assert self.order.attention is not None  # noqa: S101 - narrowing: the caller has seen it
-        kind = self.order.attention.kind.value
-        self.order = replace(self.order, attention=None)
-        self.write(HistoryKind.ATTENTION_ENDED, {"kind": kind, "by": by, "note": note})
+        kind, seen = self.order.attention.kind, self.order.observed
+        if kind is AttentionKind.DISPUTED and seen is not None:  # a record that is silent of disputes begins none
+            seen = replace(seen, disputed=False)
+        self.order = replace(self.order, attention=None, observed=seen)
+        self.write(HistoryKind.ATTENTION_ENDED, {"kind": kind.value, "by": by, "note": note})
 
     def end_refund(self, refund: Refund, needs: Need | None = None) -> None:
         """``refund`` will not be carried out: its sum is free again."""

@@ -29,6 +29,7 @@ _LATE_CHECKS = (
     timedelta(hours=6),
     timedelta(hours=24),
 )
+_ANNOUNCED_FOR = timedelta(days=1)  # so long is a signed webhook believed that told of money no record shows
 LONGEST = timedelta(hours=30)  # no check is ever planned further away: one that is, was planned by a wrong clock
 LAGGING = timedelta(seconds=3)  # the gateway announced something that its record did not show yet
 
@@ -67,6 +68,8 @@ def retry_check(order: Order, now: datetime) -> datetime:
 def _next_late_check(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
     if payment is not None and payment.waits_for_deposit:  # until its account is closed
         return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
+    if order.announced_at is not None and now < order.announced_at + _ANNOUNCED_FOR:
+        return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
     return now + _spread(order, _LATE_CHECKS[order.checks]) if order.checks < len(_LATE_CHECKS) else None
 
 

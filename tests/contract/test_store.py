@@ -280,6 +280,7 @@ async def test_every_field_of_an_order_comes_back_as_it_was(store: Store, price:
             attempt="tx-1",
             changed_at=NOW,
             updated_at=NOW - timedelta(seconds=1),
+            went_back=100,
             deposit_due=NOW + timedelta(days=3),
             disputed=True,
         ),

@@ -23,6 +23,7 @@ class GivenBack:
     stays_to_be_told: bool = False  # what was undone, or quotes us and is not ours, has an audit speak for good
     _moved: dict[str, set[str]] = field(default_factory=dict)  # refund → ids of its cancellations that moved money
     _succeeded: set[str] = field(default_factory=set)
+    _undone: set[str] = field(default_factory=set)
     _met: set[str] = field(default_factory=set)
     _by_hand: dict[str, int] = field(default_factory=dict)  # each that somebody else did, and how much it moved
 
@@ -32,6 +33,7 @@ class GivenBack:
         for cancellation in record.cancellations:
             if cancellation.status is CancelStatus.FAILED and cancellation.id in self._succeeded:
                 self.stays_to_be_told = True
+                self._undone.add(cancellation.id)
             if cancellation.status is CancelStatus.SUCCEEDED:
                 self._succeeded.add(cancellation.id)
             if cancellation.trigger != "API":
@@ -74,7 +76,7 @@ class GivenBack:
                     others.remove(refund.sent.amount.minor)
                     continue
                 yield Property.ONCE, f"refund {refund.id} is SUCCEEDED, and was never carried out"
-            if not done or refund.status is RefundStatus.SUCCEEDED:
+            if not done or refund.status is RefundStatus.SUCCEEDED or self._moved[refund.id] <= self._undone:
                 continue
             if not names_are_kept or refund.status is RefundStatus.WITHDRAWN:
                 self.stays_to_be_told = True

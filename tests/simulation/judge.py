@@ -127,7 +127,8 @@ class Judge:
                 if refund.sent is not None:
                     self._written_down.setdefault(refund.id, set()).add(_words(refund.sent))
             self._judge_step(before, kept, heard)
-            if isinstance(answer := heard.get(kept.order.payment_id), Payment):
+            answer, seen = heard.get(kept.order.payment_id), kept.order.observed
+            if isinstance(answer, Payment) and seen is not None and seen.is_of(answer):  # and not only that it failed
                 self._seen[kept.order.payment_id] = answer
         self._judge_held()
 
@@ -180,7 +181,8 @@ class Judge:
         kept = next((k for k in self.known.values() if k.order.payment_id == payment_id), None)
         if kept is None or answer is not None or kept.order.status is not OrderStatus.COMPLETED:
             return
-        if not kept.was_asked(AttentionKind.CONTRADICTION):
+        asks = kept.order.attention
+        if not kept.was_asked(AttentionKind.CONTRADICTION) and not (asks is not None and asks.stays):
             name = self.story.called(kept.order.id)
             self.broken(Property.SILENT, f"{name} is COMPLETED, the gateway knew of no payment, and nobody was asked")
 

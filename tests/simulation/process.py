@@ -143,7 +143,8 @@ class Process:
         except StoreUnavailableError:
             return 503
         self.world.judge.counts[f"webhooks {outcome}"] += 1
-        self.world.heard(body)
+        if outcome is not WebhookOutcome.DUPLICATE:  # that it was heard before, when it may not have been true yet
+            self.world.heard(body)
         if was_completed and outcome is WebhookOutcome.RECONCILED and event.payment_id in answers.get():
             self.world.judge.heard(event.payment_id, answers.get()[event.payment_id])
         if self.world.story.written:

@@ -21,8 +21,10 @@ from domain.errors import OrderNotCancellableError, RefundNotPossibleError
 from domain.ids import OrderId, ProductId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
+from domain.payment import PaymentStatus
 from domain.policy import Policy
 from domain.refund import RefundStatus
+from domain.schedule import LAGGING
 from fake_portone.faults import Fault
 
 COMPLETED, CANCELLED, PENDING = OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.PENDING
@@ -103,7 +105,8 @@ async def test_an_order_that_nobody_changed_is_not_read_again_to_reconcile_it(ov
     assert [name for name, _ in world.store.heard] == ["writing"]
     assert first.order.checks == 1
     again = await world.reconcile(placed.order, None, on_schedule=True)
-    assert again.order.checks == 2, "an order that somebody changed is read, and decided anew"
+    assert [name for name, _ in world.store.heard] == ["writing"] * 2 + ["reading", "writing"]
+    assert again.order == first.order, "an order that somebody changed is read, and decided anew; his plan stands"
 
 
 async def test_news_notifies_whoever_follows_the_order_and_nothing_else_does(world: Any) -> None:
@@ -790,3 +793,24 @@ async def test_an_unknown_status_changes_nothing_and_asks_for_a_person(world: An
     record = await world.rest(placed)
     assert record.order.status is COMPLETED
     assert record.order.attention is None
+
+
+async def test_an_announcement_that_the_record_does_not_show_is_checked_after_whatever_is_due_now(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    await world.webhook(placed)
+    await refund(world, placed, 1)
+    event = replace(world.event(placed, "Transaction.Cancelled"), implies=frozenset({PaymentStatus.CANCELLED}))
+    assert await world.handle_webhook_event(event) is WebhookOutcome.RECONCILED
+    assert (await world.record(placed)).order.check_at == world.now() + LAGGING
+
+
+async def test_a_check_ends_only_the_plan_that_it_was_for(world: Any) -> None:
+    placed = await world.place()
+    planned = placed.order.check_at
+    event = replace(world.event(placed), implies=frozenset({PaymentStatus.PAID}))
+    await world.handle_webhook_event(event)
+    for outcome in (world.reconcile(placed.order, None, on_schedule=True), world.reconcile.failed(placed.order, "503")):
+        await outcome
+        order = (await world.record(placed)).order
+        assert order.check_at == world.now() + LAGGING < planned, "what somebody planned since stands"

@@ -103,6 +103,16 @@ def test_of_two_attempts_only_stamps_can_tell(theirs: str, ours: str, dated: int
     assert knows_less(record, having_seen(ours)) is (dated == EARLIER)
 
 
+def test_after_money_came_back_a_record_that_shows_it_gone_again_is_no_older_one_whatever_its_stamps() -> None:
+    gone = having_seen("CANCELLED")
+    assert gone.observed is not None
+    back = replace(gone, observed=replace(gone.observed, said="PARTIAL_CANCELLED", went_back=300))
+    assert not knows_less(payment("CANCELLED", changed=EARLIER, updated=EARLIER), back)
+    assert not knows_less(payment("PARTIAL_CANCELLED 400", changed=EARLIER, updated=EARLIER), back)
+    assert knows_less(payment("PARTIAL_CANCELLED 300", changed=EARLIER, updated=EARLIER), back)
+    assert knows_less(payment("PAID", changed=EARLIER, updated=EARLIER), back)
+
+
 def test_an_order_that_saw_nothing_knows_nothing() -> None:
     assert not any(knows_less(payment(view, changed=-3600, updated=-3600), unseen()) for view in VIEWS)
 

@@ -292,3 +292,17 @@ def test_a_refund_whose_reason_comes_back_cut_is_never_carried_out_twice(
             kept = kept.answered(keys[sent.key].id)
     assert len(keys) <= 1
     assert gone <= amount
+
+
+def test_no_cancellation_stands_for_two_refunds_and_the_youngest_is_taken_first() -> None:
+    older = cancelled("console", at=T0 - minutes(1), name="older")
+    younger = cancelled("console", at=T0 + minutes(1), name="younger")
+    record = payment(600, younger, older)
+    assert asked_once().stand_in(record, ()) == younger
+    assert asked_once().stand_in(record, {"younger"}) == older
+    assert asked_once().stand_in(record, {"younger", "older"}) is None
+    assert asked_once().may_be_done(record, {"younger"})
+    assert not asked_once().may_be_done(record, {"younger", "older"})
+    later = T0 + TRUSTED
+    assert asked_once().next_request(record, "new key", later, taken={"younger"}) is None
+    assert asked_once().next_request(record, "new key", later, taken={"younger", "older"}) is not None

@@ -183,6 +183,15 @@ def test_a_cancelled_order_is_checked_five_times_over_a_day_for_late_money_and_t
     assert seconds(delays(order, None, T0 + OVER)) == about(m(2), m(15), h(1), h(6), h(24))
 
 
+def test_a_cancelled_order_whose_money_was_announced_is_checked_every_hour_for_a_day_and_then_as_any_other() -> None:
+    order = replace(hear(placed(), None, T0 + OVER), announced_at=T0 + OVER)
+    waits = delays(order, None, T0 + OVER)
+    hourly = [wait for wait in waits if timedelta(0) < wait <= h(1.1)]
+    assert hourly[-1] >= h(0.9)
+    assert timedelta(days=1) < sum(waits[: len(hourly)], timedelta(0)) < timedelta(days=1) + h(1.2)
+    assert len(waits) < 40
+
+
 def test_a_gateway_that_puzzled_us_for_hours_does_not_cost_a_cancelled_order_its_late_checks() -> None:
     order = hear(placed(), None, T0 + OVER)
     now, puzzle = T0 + m(16), payment(PaymentStatus.UNKNOWN, said="NEW")
