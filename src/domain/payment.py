@@ -147,9 +147,9 @@ class Payment:
 
     @property
     def unlisted(self) -> Money:
-        """How much went back of which no cancellation tells."""
+        """How much went back of which no cancellation tells. What a coupon paid comes back without one, and is none."""
         listed = sum(c.amount.minor for c in self.cancellations if c.may_move_money)
-        return self.went_back.less(Money(listed, self.total.currency))
+        return self.cancelled.less(Money(listed, self.total.currency))
 
     @property
     def left_paid(self) -> Money:

@@ -66,7 +66,8 @@ def retry_check(order: Order, now: datetime) -> datetime:
 
 
 def _next_late_check(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
-    if payment is not None and payment.waits_for_deposit:  # until its account is closed
+    seen = payment if payment is not None else order.observed  # what was seen does not vanish with one 404
+    if seen is not None and seen.waits_for_deposit:  # until its account is closed
         return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
     if order.announced_at is not None and now < order.announced_at + _ANNOUNCED_FOR:
         return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)

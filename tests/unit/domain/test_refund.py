@@ -306,3 +306,11 @@ def test_no_cancellation_stands_for_two_refunds_and_the_youngest_is_taken_first(
     later = T0 + TRUSTED
     assert asked_once().next_request(record, "new key", later, taken={"younger"}) is None
     assert asked_once().next_request(record, "new key", later, taken={"younger", "older"}) is not None
+
+
+def test_what_a_coupon_paid_and_went_back_with_the_last_won_is_no_refund_of_ours() -> None:
+    all_back = replace(
+        payment(900, cancelled("console", 900)), status=PaymentStatus.CANCELLED, said="CANCELLED", paid=krw(900)
+    )
+    assert (all_back.went_back, all_back.unlisted) == (krw(1000), krw(0))
+    assert not asked_once(amount=100).may_be_done(all_back)

@@ -280,6 +280,14 @@ def test_an_account_that_stays_open_on_a_cancelled_order_is_checked_up_to_every_
     assert len(waits) == 80
 
 
+def test_an_account_that_was_open_is_checked_on_though_its_record_is_not_found() -> None:
+    order = hear(placed(), None, T0 + OVER)
+    order = hear(order, payment(PaymentStatus.VIRTUAL_ACCOUNT_ISSUED), T0 + OVER)
+    waits = delays(order, None, T0 + OVER)
+    assert len(waits) == 30
+    assert seconds(waits[-3:]) == about(h(1), h(1), h(1))
+
+
 def test_a_status_we_do_not_know_is_checked_after_a_minute_doubling_to_an_hour() -> None:
     puzzle = payment(PaymentStatus.UNKNOWN, said="NEW")
     waits = delays(hear(placed(), puzzle, T0), puzzle, T0, most=9)

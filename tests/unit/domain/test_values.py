@@ -296,7 +296,9 @@ def test_what_went_back_and_no_cancellation_tells_of_is_unlisted() -> None:
     assert payment(partly, listed).unlisted == krw(0)
     assert payment(partly, failed).unlisted == krw(300)
     assert payment(partly, listed, listed).unlisted == krw(0)
-    assert payment(PaymentStatus.CANCELLED, listed).unlisted == krw(700)
+    all_back = replace(payment(PaymentStatus.CANCELLED, listed), cancelled=krw(1000))
+    assert all_back.unlisted == krw(700)
+    assert replace(all_back, cancelled=krw(300)).unlisted == krw(0), "the rest was paid by a coupon"
 
 
 def test_a_cancellation_the_record_lists_already_is_not_taken_in_again() -> None:
