@@ -18,6 +18,7 @@ from application.transact import retrying
 from domain.ids import OrderId
 from domain.order import Order
 from domain.payment import Shop
+from domain.policy import Policy
 from domain.reconciliation import differs_from
 from domain.sweep import AGAIN, AGAIN_EVERY, GAP_MOST, Orphan, Sweep, orphan
 
@@ -79,6 +80,7 @@ class SweepPayments:
         new_id: NewId,
         again: timedelta = AGAIN,
         batch: int = _BATCH,
+        policy: Policy | None = None,
     ) -> None:
         self._store = store
         self._gateway = gateway
@@ -87,6 +89,7 @@ class SweepPayments:
         self._new_id = new_id
         self._again = again
         self._batch = batch
+        self._policy = policy or Policy()
 
     async def __call__(
         self, since: datetime | None = None, progress: Callable[[SweepProgress], None] | None = None
@@ -156,7 +159,9 @@ class SweepPayments:
                 return None
             now = self._clock()
             differing = [
-                order for name, order in orders.items() if differs_from(order, payments[name], shop=self._shop, now=now)
+                order
+                for name, order in orders.items()
+                if differs_from(order, payments[name], shop=self._shop, now=now, policy=self._policy)
             ]
             strangers = [payment for name, payment in payments.items() if name not in orders]
             orphans = [found for payment in strangers if (found := orphan(payment, now)) is not None]

@@ -125,6 +125,7 @@ class Container(containers.DeclarativeContainer):
             clock=clock,
             new_id=new_id,
             again=settings.provided.sweep_again,
+            policy=policy,
         ),
         audit_payments=providers.Singleton(AuditPayments, store=store, gateway=gateway, shop=shop, clock=clock),
         show_order=providers.Singleton(ShowOrder, store),

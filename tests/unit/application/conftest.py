@@ -105,9 +105,8 @@ class World:
             patience=slow_patience,
         )
         self.sweep_payments = SweepPayments(
-            store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3
+            store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3, policy=policy
         )
-
         self.audit_payments = AuditPayments(store=self.store, gateway=gateway, shop=shop, clock=self.now, batch=3)
 
     def now(self) -> datetime:

@@ -19,6 +19,7 @@ from domain.ids import PaymentId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.policy import Policy
 from domain.reconciliation import differs_from
 from domain.sweep import AHEAD, FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep
 from fake_portone.faults import Fault
@@ -587,3 +588,12 @@ async def test_an_order_that_somebody_changes_meanwhile_is_read_and_decided_agai
     assert changed
     assert (await world.record(placed)).order.check_at == world.now()
     assert payment_id == placed.order.payment_id
+
+
+async def test_a_sweep_goes_by_the_shops_own_time_for_a_deposit(new_world: Any) -> None:
+    world = await new_world(policy=Policy(deposit_within=timedelta(days=3)))
+    placed = await world.place()
+    world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
+    await world.webhook(placed, "Transaction.VirtualAccountIssued", implies=frozenset())
+    world.pass_time(hours=5)
+    assert (await sweep(world)).differing == 0, "by the usual time it would have to be given up"
