@@ -400,7 +400,7 @@ class HandleWebhookEvent:""",
     # --- the gateway as it may really be ---
     Defect(
         "dates come before what was captured",
-        (_KNOWLEDGE, "    if theirs > ours:\n        return False\n", ""),
+        (_KNOWLEDGE, "    if theirs > ours or theirs > _depth_seen(seen, ours):\n        return False\n", ""),
     ),
     Defect(
         "a payment under way that vanishes expires",
@@ -498,7 +498,7 @@ class HandleWebhookEvent:""",
         "there is no grace between the buyer's time and the next buyer's",
         (
             _DECISION,
-            "    return min((order.expires_at - order.created_at) / 10, policy.grace_most)\n",
+            "    return min(time / 10, policy.grace_most)\n",
             "    return timedelta()\n",
         ),
     ),

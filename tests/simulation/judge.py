@@ -78,6 +78,7 @@ class Judge:
     _keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
     _written_down: dict[RefundId, set[tuple[object, ...]]] = field(default_factory=dict)  # what was committed, in words
     _refusals: Counter[RefundId] = field(default_factory=Counter)
+    _asked_in_vain: int = 0
     _given_back: GivenBack = field(default_factory=GivenBack)
     _seen: dict[str, Payment] = field(default_factory=dict)  # the last record by which an order was reconciled
     _announced: dict[str, datetime] = field(default_factory=dict)  # since when webhooks tell of money
@@ -155,6 +156,12 @@ class Judge:
     def answered(self, refund_id: RefundId) -> None:
         """Somebody heard from the gateway that this refund was carried out."""
         self.carried_out.add(refund_id)
+
+    def asked_in_vain(self, code: str) -> None:
+        """The gateway will never do what was asked, as it was asked."""
+        self._asked_in_vain += 1
+        if self._asked_in_vain > _IN_VAIN_MOST:
+            self.broken(Property.FINAL, f"{_IN_VAIN_MOST} requests were refused for good, the last with {code}")
 
     def refused(self, refund_id: RefundId, code: str) -> None:
         """The gateway refused this refund for good."""
@@ -479,5 +486,6 @@ _NOT_ASKED = "nothing"
 _IS_MONEY = {"PAID", "PARTIAL_CANCELLED", "CANCELLED", "UNKNOWN"}
 _TELL_OF_MONEY = {"Transaction.Paid", "Transaction.VirtualAccountIssued", "Transaction.PayPending"}
 _MONEY_WENT_BACK = {CancelReason.REFUNDED, CancelReason.PAYMENT_CANCELLED, CancelReason.CHARGED_BACK}
+_IN_VAIN_MOST = 100  # of all the orders of a history
 _REFUSALS_MOST = 4  # of one refund: several processes may ask at once
 _SLACK = timedelta(minutes=2)  # between a commit and the answer that tells of it

@@ -292,6 +292,8 @@ class _Gateway(PaymentGateway):
         try:
             done = await self._call(f"asks back {cancel.amount} of", cancel.payment_id, asked)
         except GatewayRefusedError as refused:
+            if refused.kind not in (Refusal.LATER, Refusal.MOVED):
+                judge.asked_in_vain(refused.code)
             if refused.kind in (Refusal.NEVER, Refusal.TAX_PART):
                 judge.refused(cancel.refund_id, refused.code)
             raise

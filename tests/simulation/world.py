@@ -65,6 +65,7 @@ class World:
     """Everything there is in one history."""
 
     def __init__(self, plan: Plan, store: Callable[[], Store]) -> None:
+        self._in_memory = plan.store == "memory"
         self.lot = random.Random(plan.seed)  # noqa: S311 - repeatable on purpose
         self._loop = asyncio.get_running_loop()
         self.wide = random.Random(f"{plan.seed}/wide")  # noqa: S311 - repeatable on purpose
@@ -121,6 +122,12 @@ class World:
         if lost or trouble.death or self.is_lied_to():
             return self.seconds()
         return self._unfair_until
+
+    def store_takes_everything(self) -> bool:
+        """Whether the database has no reason of its own to refuse anything: nobody waits for another in memory."""
+        trouble = self.trouble
+        never_away = not (trouble.commit_refused or trouble.commit_unknown or trouble.store_down_until)
+        return never_away and self._in_memory
 
     def is_lied_to(self) -> bool:
         """Whether an answer of PortOne's need not say how things are, nor a moment later."""
