@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from domain.errors import GyeoljeError
 
 
 class OrderNotFoundError(GyeoljeError):
     """There is no such order, or the caller may not know that there is."""
+
+
+class RefundNotFoundError(GyeoljeError):
+    """The order has no such refund."""
 
 
 class ProductNotFoundError(GyeoljeError):
@@ -18,7 +24,7 @@ class SoldOutError(GyeoljeError):
 
 
 class OrderNotPlaceableError(GyeoljeError):
-    """These items cannot be one order: their currencies differ, or together they cost nothing."""
+    """These items cannot be one order: their currencies differ."""
 
 
 class IdempotencyKeyReusedError(GyeoljeError):
@@ -45,12 +51,30 @@ class ConflictError(StoreUnavailableError):
     """Somebody else changed the same rows first; run the whole unit of work again."""
 
 
+class Refusal(Enum):
+    """What follows from a refusal of the gateway's."""
+
+    LATER = auto()  # nothing that we know: another time it may work
+    MOVED = auto()  # what is left is another sum than we said: read again
+    MALFORMED = auto()  # the request lacks something, and never works as it is
+    TAX_PART = auto()  # the division into taxed and untaxed does not fit
+    NEVER = auto()  # it cannot be done any more
+
+
 class GatewayError(GyeoljeError):
     """The gateway did not do what was asked, or did not say that it did."""
 
 
 class GatewayUnavailableError(GatewayError):
     """No usable answer: time-out, refused connection, 5xx, HTML, truncation. A change asked for may have happened."""
+
+
+class ListIncompleteError(GatewayUnavailableError):
+    """The gateway names another number of payments than it lists, again and again: some were not seen."""
+
+
+class UnreadableRecordError(GatewayUnavailableError):
+    """The gateway answered, and its record of this one payment cannot be read."""
 
 
 class GatewayBusyError(GatewayError):
@@ -62,8 +86,9 @@ class GatewayDeniedError(GatewayError):
 
 
 class GatewayRefusedError(GatewayError):
-    """The gateway understood and definitely did not do it. ``code`` is its own word for why."""
+    """The gateway understood and definitely did not do it. ``code`` is its own word for why, ``kind`` what follows."""
 
-    def __init__(self, code: str, message: str = "") -> None:
+    def __init__(self, code: str, message: str = "", *, kind: Refusal = Refusal.LATER) -> None:
         super().__init__(f"the gateway refused: {code}" + (f" ({message})" if message else ""))
         self.code = code
+        self.kind = kind

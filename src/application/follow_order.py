@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from application.errors import OrderNotFoundError, StoreUnavailableError
-from application.ports import Clock, OrderNotifier, Store
-from application.read_order import ReadOrder
+from application.ports import OrderNotifier, Store
 from domain.history import HistoryEntry
 from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
 from domain.order import Order
-
-TICKET_LIFE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,46 +81,6 @@ class FollowOrder:
             if order is None:
                 raise OrderNotFoundError("there is no such order")
             return order, list(await unit.history.of_order(order_id, after=after))
-
-
-class IssueTicket:
-    """A ticket for one order's stream, for clients that cannot send headers: good for a minute, and kept nowhere."""
-
-    def __init__(self, read_order: ReadOrder, clock: Clock) -> None:
-        self._read_order = read_order
-        self._clock = clock
-
-    async def __call__(self, order_id: OrderId, token: str) -> str:
-        """Raise OrderNotFoundError like ReadOrder."""
-        order = await self._read_order(order_id, token)
-        expires = int((self._clock() + TICKET_LIFE).timestamp())
-        return f"{expires}.{_stamp(order, expires)}"
-
-
-class RedeemTicket:
-    """The order that a ticket opens. Raises OrderNotFoundError for a wrong, altered or expired one, as for no order."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
-
-    async def __call__(self, order_id: OrderId, ticket: str) -> Order:
-        """The order as it is stored now."""
-        async with self._store.reading() as unit:
-            order = await unit.orders.by_id(order_id)
-        digits, _, stamp = ticket.partition(".")
-        expires = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= len("9999999999") else 0
-        if (
-            order is None
-            or not hmac.compare_digest(stamp.encode("utf-8", "replace"), _stamp(order, expires).encode())
-            or self._clock().timestamp() > expires
-        ):
-            raise OrderNotFoundError("there is no such order, or this ticket is not good for it any more")
-        return order
-
-
-def _stamp(order: Order, expires: int) -> str:
-    return hmac.new(order.token_hash.encode(), f"stream.{order.id}.{expires}".encode(), hashlib.sha256).hexdigest()
 
 
 def _first(order: Order, entries: list[HistoryEntry], after: int | None) -> tuple[OrderEvent, list[HistoryEntry]]:

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.errors import GatewayError, IdempotencyKeyReusedError, OrderNotPlaceableError
 from application.ports import (
@@ -21,9 +21,14 @@ from application.ports import (
     Store,
     UnitOfWork,
 )
+from application.tickets import return_ticket
 from application.transact import retrying
+from domain.catalog import Product
 from domain.ids import OrderId, PaymentId, ProductId
+from domain.lifecycle import OrderStatus
+from domain.limits import Limits
 from domain.order import Order, OrderLine, hash_token
+from domain.policy import Policy
 from domain.reconciliation import place
 
 _PRE_REGISTER_BUDGET = 2.0  # seconds
@@ -40,18 +45,21 @@ class PlaceOrderCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """The order, the buyer's token for it, and the payment window's arguments. ``replayed``: it was placed before."""
+    """The order, the buyer's token for it, and the payment window's arguments. ``replayed``: it was placed before.
+
+    ``checkout`` is None where there is nothing to pay, or nothing any more: nobody is led to pay for what is over.
+    """
 
     order: Order
     token: str
-    checkout: Checkout
+    checkout: Checkout | None
     replayed: bool = False
 
 
 class PlaceOrder:
     """Place an order once for each Idempotency-Key.
 
-    Raises ProductNotFoundError, SoldOutError, OrderNotPlaceableError, IdempotencyKeyReusedError.
+    Raises ProductNotFoundError, SoldOutError, OrderNotPlaceableError, BeyondLimitsError, IdempotencyKeyReusedError.
     """
 
     def __init__(
@@ -63,6 +71,8 @@ class PlaceOrder:
         clock: Clock,
         new_id: NewId,
         ttl: timedelta,
+        limits: Limits | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self._store = store
         self._gateway = gateway
@@ -70,11 +80,13 @@ class PlaceOrder:
         self._clock = clock
         self._new_id = new_id
         self._ttl = ttl
+        self._limits = limits or Limits()
+        self._policy = policy or Policy()
 
     async def __call__(self, command: PlaceOrderCommand) -> Placed:
         """Commit the order, then tell the gateway which sum to expect, if it listens."""
         placed = await retrying(lambda: self._place(command))
-        if not placed.replayed:
+        if placed.checkout is not None and not placed.replayed:
             await self._pre_register(placed.order)
         return placed
 
@@ -93,8 +105,10 @@ class PlaceOrder:
                 lines=await self._hold(unit, command),
                 now=now,
                 expires_at=now + self._ttl,
+                policy=self._policy,
             )
             order = reconciliation.order
+            self._limits.check_amount(order.price, "an order")
             await unit.history.append(reconciliation.entries)
             await unit.orders.add(order)
             if key is not None:
@@ -102,21 +116,17 @@ class PlaceOrder:
                 remembered = PlacedBefore(key_hash=_hash(key), order_id=order.id, fingerprint=fingerprint, salt=salt)
                 await unit.placements.add(remembered)
             await unit.commit()
-        return Placed(order=order, token=token, checkout=self._window(order, command.customer))
+        return Placed(order=order, token=token, checkout=self._checkout(order, command.customer, now))
 
     async def _hold(self, unit: UnitOfWork, command: PlaceOrderCommand) -> list[OrderLine]:
         wanted: dict[ProductId, int] = {}
         for product_id, quantity in command.items:
             wanted[product_id] = wanted.get(product_id, 0) + quantity
+        self._limits.check_units(wanted.items())
         held = {product_id: await unit.catalog.hold(product_id, wanted[product_id]) for product_id in sorted(wanted)}
-        lines = [
-            OrderLine(product_id=product_id, name=held[product_id].name, quantity=n, price=held[product_id].price)
-            for product_id, n in wanted.items()
-        ]
+        lines = [_line(held[product_id], quantity) for product_id, quantity in wanted.items()]
         if len({line.price.currency for line in lines}) > 1:
             raise OrderNotPlaceableError("these products are priced in different currencies; order them one by one")
-        if not any(line.price for line in lines):
-            raise OrderNotPlaceableError("these products cost nothing; there is nothing to pay")
         return lines
 
     async def _replay(self, unit: UnitOfWork, before: PlacedBefore, key: str, command: PlaceOrderCommand) -> Placed:
@@ -125,13 +135,30 @@ class PlaceOrder:
         order = await unit.orders.by_id(before.order_id)
         assert order is not None, "an order is never deleted"  # noqa: S101 - a foreign key holds it
         token = _token(before.salt, key)
-        return Placed(order=order, token=token, checkout=self._window(order, command.customer), replayed=True)
+        checkout = self._checkout(order, command.customer, self._clock())
+        return Placed(order=order, token=token, checkout=checkout, replayed=True)
+
+    def _checkout(self, order: Order, customer: Customer | None, now: datetime) -> Checkout | None:
+        if order.status is not OrderStatus.PENDING or now >= order.expires_at:
+            return None
+        return self._window(order, customer, return_ticket(order))
 
     async def _pre_register(self, order: Order) -> None:
         """A second lock on the sum, not the first: whatever was paid is compared again when it is paid."""
         with suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(_PRE_REGISTER_BUDGET):
-                await self._gateway.pre_register(order.payment_id, order.price)
+                await self._gateway.pre_register(order.payment_id, order.price, order.tax_free)
+
+
+def _line(product: Product, quantity: int) -> OrderLine:
+    return OrderLine(
+        product_id=product.id,
+        name=product.name,
+        quantity=quantity,
+        price=product.price,
+        held=quantity if product.is_counted else 0,
+        tax_free=product.tax_free,
+    )
 
 
 def _hash(key: str) -> str:

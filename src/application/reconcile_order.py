@@ -10,9 +10,9 @@ from application.ports import Clock, NewId, OrderNotifier, Store, UnitOfWork
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
 from domain.order import Order
-from domain.payment import Payment, Shop
+from domain.payment import Payment, PaymentStatus, Shop
+from domain.policy import Policy
 from domain.reconciliation import check_failed, reconcile
-from domain.refund import RefundStatus
 from domain.revision import Reconciliation
 from domain.schedule import LAGGING
 from domain.webhook_event import WebhookEvent
@@ -22,11 +22,15 @@ _Decide = Callable[[UnitOfWork, Order], Awaitable[Reconciliation]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """How reconciling ended. ``duplicate``: the webhook event was there before, so nothing was done."""
+    """How reconciling ended. ``duplicate``: the webhook event was there before, so nothing was done.
+
+    ``is_stale``: the record knew less than the order, so nothing may be concluded from it.
+    """
 
     order: Order
     close_account: bool = False
     duplicate: bool = False
+    is_stale: bool = False
 
 
 class ReconcileOrder:
@@ -35,12 +39,22 @@ class ReconcileOrder:
     ``order`` may have been read long before: it is saved only if nobody changed it since, else read and decided again.
     """
 
-    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock, new_id: NewId, shop: Shop) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifier: OrderNotifier,
+        clock: Clock,
+        new_id: NewId,
+        shop: Shop,
+        *,
+        policy: Policy | None = None,
+    ) -> None:
         self._store = store
         self._notifier = notifier
         self._clock = clock
         self._new_id = new_id
         self._shop = shop
+        self._policy = policy or Policy()
 
     async def __call__(
         self,
@@ -53,7 +67,8 @@ class ReconcileOrder:
     ) -> Reconciled:
         """Reconcile ``order`` by the gateway's record; with ``event``, keep that webhook event in the same commit.
 
-        ``on_schedule`` marks the check that was due; any other finds the next one where it was, or nearer.
+        ``on_schedule`` marks the check that ``order`` was due for; any other finds the next one where it was, or
+        nearer. What somebody planned since ``order`` was read stands: it may know what this record does not show.
         """
 
         async def decide(unit: UnitOfWork, current: Order) -> Reconciliation:
@@ -64,9 +79,11 @@ class ReconcileOrder:
                 shop=self._shop,
                 now=self._clock(),
                 refund_id=RefundId(self._new_id()),
-                refunds=[refund for refund in refunds if refund.status is RefundStatus.REQUESTED],
+                policy=self._policy,
+                announces_more=_announces_more(event, payment),
+                refunds=refunds,
                 give_up=give_up,
-                on_schedule=on_schedule,
+                on_schedule=on_schedule and current.check_at == order.check_at,
             )
             return self._check_again_if_lagging(reconciliation, payment, event)
 
@@ -76,7 +93,11 @@ class ReconcileOrder:
         """Keep ``event`` and have the order checked now, by whoever checks due orders."""
 
         async def decide(_: UnitOfWork, current: Order) -> Reconciliation:
-            return Reconciliation(order=current.check_by(self._clock()))
+            now = self._clock()
+            announced = (
+                current if not _tells_of_money(event) else replace(current, announced_at=current.announced_at or now)
+            )
+            return Reconciliation(order=announced.check_by(now))
 
         return await self._commit(order, decide, event, outcome="stored")
 
@@ -87,7 +108,11 @@ class ReconcileOrder:
         """
 
         async def decide(_: UnitOfWork, current: Order) -> Reconciliation:
-            return check_failed(current, why, self._clock())
+            now = self._clock()
+            failed, plan = check_failed(current, why, now), current.check_at
+            if plan is None or plan <= now or plan == order.check_at:
+                return failed
+            return replace(failed, order=failed.order.check_by(plan))  # somebody knows more, and planned it meanwhile
 
         return await self._commit(order, decide, None, outcome="")
 
@@ -103,7 +128,10 @@ class ReconcileOrder:
                 stored = await record(unit, current, reconciliation)
                 if event is not None or stored is not current:
                     await unit.commit()
-            return Reconciled(order=stored, close_account=reconciliation.close_account), bool(reconciliation.entries)
+            reconciled = Reconciled(
+                order=stored, close_account=reconciliation.close_account, is_stale=reconciliation.is_stale
+            )
+            return reconciled, bool(reconciliation.entries)
 
         reconciled, is_news = await retrying(once)
         if is_news:
@@ -120,6 +148,31 @@ class ReconcileOrder:
     def _check_again_if_lagging(
         self, reconciliation: Reconciliation, payment: Payment | None, event: WebhookEvent | None
     ) -> Reconciliation:
-        if event is None or not event.implies or (payment is not None and payment.status in event.implies):
+        if event is None or event.is_shown_by(payment):
             return reconciliation
-        return replace(reconciliation, order=reconciliation.order.check_by(self._clock() + LAGGING))
+        soon = self._clock() + LAGGING  # no sooner either: a check that is due now would read the same, and be the last
+        return replace(reconciliation, order=replace(reconciliation.order, check_at=soon))
+
+
+_MONEY = frozenset(
+    {
+        PaymentStatus.PAY_PENDING,
+        PaymentStatus.VIRTUAL_ACCOUNT_ISSUED,
+        PaymentStatus.PAID,
+        PaymentStatus.PARTIAL_CANCELLED,
+    }
+)
+"""What a webhook may tell of that keeps an order from expiring until the record shows it."""
+
+
+def _tells_of_money(event: WebhookEvent) -> bool:
+    return bool(event.implies & _MONEY)
+
+
+def _announces_more(event: WebhookEvent | None, payment: Payment | None) -> bool | None:
+    """Whether ``event`` tells of money that the record does not show; None where it says nothing of money."""
+    if payment is not None and payment.captured is not None:
+        return False
+    if event is None or not _tells_of_money(event):
+        return None
+    return payment is None or payment.status not in event.implies

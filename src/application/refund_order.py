@@ -1,20 +1,19 @@
-"""Where money goes back: a refund is decided in one commit, and carried out after it, at most once."""
+"""Decide that money goes back, or that it does not after all; ``carry_out_refunds`` has it done."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
-from application.errors import IdempotencyKeyReusedError, OrderNotFoundError
-from application.ports import CancelPayment, Clock, OrderNotifier, PaymentGateway, Store
-from application.reconcile_order import ReconcileOrder
+from application.carry_out_refunds import CarryOutRefunds
+from application.errors import GatewayError, IdempotencyKeyReusedError, OrderNotFoundError, RefundNotFoundError
+from application.ports import Clock, OrderNotifier, PaymentGateway, RefundAccount, Store
 from application.transact import record, retrying
 from domain.ids import OrderId, RefundId
 from domain.money import Money
-from domain.order import Order
-from domain.payment import CancellationStatus, Payment
-from domain.reconciliation import request_refund
-from domain.refund import Refund, RefundStatus
+from domain.reconciliation import request_refund, withdraw_refund
+from domain.refund import Need, Refund, RefundStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +21,7 @@ class RefundOrderCommand:
     """``amount`` None asks all that is left back. ``requested_by`` names whoever asked, for the record.
 
     ``idempotency_key`` is the caller's name for this one intent: whoever got no answer asks again with the same key.
+    ``account`` is where the money of a virtual account goes. It is handed to the gateway at once, and kept nowhere.
     """
 
     order_id: OrderId
@@ -29,26 +29,56 @@ class RefundOrderCommand:
     reason: str
     requested_by: str
     idempotency_key: str
+    account: RefundAccount | None = None
 
 
 class RefundOrder:
-    """Decide to give money of a COMPLETED order back. It is owed from the commit on, and carried out at the next check.
+    """Decide to give money of a paid order back. It is owed from the commit on, and carried out at the next check.
+
+    With an account it is carried out at once, for nobody else has the account; a gateway that is away then leaves it
+    REQUESTED, and it is asked for again with the same Idempotency-Key and account.
 
     Asked again with one order's Idempotency-Key, it answers with the refund of the first time, however that stands by
     then. Raises OrderNotFoundError, RefundNotPossibleError where less than that is left, and
     IdempotencyKeyReusedError where the key asked another sum back.
     """
 
-    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifier: OrderNotifier,
+        clock: Clock,
+        *,
+        gateway: PaymentGateway,
+        carry_out_refunds: CarryOutRefunds,
+    ) -> None:
         self._store = store
         self._notifier = notifier
         self._clock = clock
+        self._gateway = gateway
+        self._carry_out_refunds = carry_out_refunds
 
     async def __call__(self, command: RefundOrderCommand) -> Refund:
-        """The refund; REQUESTED, if it is new."""
+        """The refund; REQUESTED, if it is new and has no account."""
         refund = await retrying(lambda: self._request(command))
         await self._notifier.publish(command.order_id)
-        return refund
+        if command.account is None or refund.status is not RefundStatus.REQUESTED:
+            return refund
+        with suppress(GatewayError):
+            await self._hand_over(command.order_id, command.account)
+        return await self._read(refund)
+
+    async def _hand_over(self, order_id: OrderId, account: RefundAccount) -> None:
+        async with self._store.reading() as unit:
+            order = await unit.orders.by_id(order_id)
+        assert order is not None, "an order is never deleted"  # noqa: S101 - it was there a moment ago
+        payment = await self._gateway.get(order.payment_id)
+        if payment is not None:
+            await self._carry_out_refunds(order, payment, account=account)
+
+    async def _read(self, refund: Refund) -> Refund:
+        async with self._store.reading() as unit:
+            return next(kept for kept in await unit.refunds.of_order(refund.order_id) if kept.id == refund.id)
 
     async def _request(self, command: RefundOrderCommand) -> Refund:
         refund_id = _refund_id(command)
@@ -66,6 +96,7 @@ class RefundOrder:
             refund_id=refund_id,
             reason=command.reason,
             requested_by=command.requested_by,
+            needs=Need.ACCOUNT if command.account else None,
             now=self._clock(),
         )
         async with self._store.writing() as unit:
@@ -87,42 +118,43 @@ def _again(refund: Refund, command: RefundOrderCommand) -> Refund:
     return refund
 
 
-class CarryOutRefunds:
-    """Ask the gateway for every refund that is owed and that its record does not show yet, one after the other.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRefundCommand:
+    """``by`` names whoever withdraws it, for the record."""
 
-    The answer to a cancellation is never believed on its own: the gateway's record is read again and reconciled by.
-    Raises GatewayError where the outcome is not known or was refused; the next check starts from the record again.
+    order_id: OrderId
+    refund_id: RefundId
+    by: str
+
+
+class WithdrawRefund:
+    """Take a refund back that the gateway was not asked for yet, or of which nobody can tell whether it was done.
+
+    Raises OrderNotFoundError, RefundNotFoundError and RefundNotPossibleError.
     """
 
-    def __init__(self, store: Store, gateway: PaymentGateway, reconcile: ReconcileOrder) -> None:
+    def __init__(self, store: Store, notifier: OrderNotifier, clock: Clock) -> None:
         self._store = store
-        self._gateway = gateway
-        self._reconcile = reconcile
+        self._notifier = notifier
+        self._clock = clock
 
-    async def __call__(self, order: Order, payment: Payment) -> None:
-        """Carry out what ``order`` owes, as far as ``payment``, the gateway's record, has it left."""
-        for refund in await self._requested(order):
-            if payment.cancellation(refund.id) is not None or not payment.has_left(refund.amount):
-                continue  # the record shows it, or is an old one, or a later check will find it impossible
-            cancellation = await self._gateway.cancel(
-                CancelPayment(
-                    payment_id=order.payment_id,
-                    store_id=payment.store_id,
-                    refund_id=refund.id,
-                    amount=refund.amount,
-                    left=payment.left,
-                    reason=refund.reason,
-                )
-            )
-            read = await self._gateway.get(order.payment_id)
-            if read is None:
-                return
-            if cancellation.status is CancellationStatus.FAILED:
-                read = read.including(cancellation)
-            payment = read
-            order = (await self._reconcile(order, payment, on_schedule=True)).order
+    async def __call__(self, command: WithdrawRefundCommand) -> Refund:
+        """The refund, WITHDRAWN."""
+        refund = await retrying(lambda: self._withdraw(command))
+        await self._notifier.publish(command.order_id)
+        return refund
 
-    async def _requested(self, order: Order) -> list[Refund]:
+    async def _withdraw(self, command: WithdrawRefundCommand) -> Refund:
         async with self._store.reading() as unit:
+            order = await unit.orders.by_id(command.order_id)
+            if order is None:
+                raise OrderNotFoundError(f"there is no order {command.order_id!r}")
             refunds = await unit.refunds.of_order(order.id)
-        return [refund for refund in refunds if refund.status is RefundStatus.REQUESTED]
+        refund = next((refund for refund in refunds if refund.id == command.refund_id), None)
+        if refund is None:
+            raise RefundNotFoundError(f"the order has no refund {command.refund_id!r}")
+        reconciliation = withdraw_refund(order, refund, by=command.by, now=self._clock())
+        async with self._store.writing() as unit:
+            await record(unit, order, reconciliation)
+            await unit.commit()
+        return reconciliation.refunds[0]

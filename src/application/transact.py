@@ -32,11 +32,17 @@ async def retrying(work: Callable[[], Awaitable[T]]) -> T:
 async def record(unit: UnitOfWork, before: Order, reconciliation: Reconciliation) -> Order:
     """Write all that ``reconciliation`` changed of ``before``; the order as it is stored then.
 
+    That is ``before`` itself, and nothing is written, where nothing changed.
+    """
+    return before if reconciliation.order == before else await keep(unit, before, reconciliation)
+
+
+async def keep(unit: UnitOfWork, before: Order, reconciliation: Reconciliation) -> Order:
+    """The same, and the order is saved even where nothing of it changed: so only one of two who do this at once may.
+
     History goes first: the database takes no changed order without the entry that tells of it.
     """
     order = reconciliation.order
-    if order == before:
-        return before
     if reconciliation.entries:
         await unit.history.append(reconciliation.entries)
     await unit.orders.save(order)
@@ -44,5 +50,6 @@ async def record(unit: UnitOfWork, before: Order, reconciliation: Reconciliation
         await unit.refunds.save(refund)
     if reconciliation.restock:
         for line in sorted(order.lines, key=lambda line: line.product_id):
-            await unit.catalog.release(line.product_id, line.quantity)
-    return replace(order, version=order.version + 1)
+            if line.held:
+                await unit.catalog.release(line.product_id, line.held)
+    return replace(order, version=before.version + 1)

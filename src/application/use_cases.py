@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.check_due_orders import CheckDueOrders
-from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
+from application.follow_order import FollowOrder
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
-from application.refund_order import RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
+from application.tickets import IssueTicket, ReadReturn, RedeemTicket
 from application.verify_payment import VerifyPayment
 
 
@@ -28,10 +30,13 @@ class UseCases:
     follow_order: FollowOrder
     issue_ticket: IssueTicket
     redeem_ticket: RedeemTicket
+    read_return: ReadReturn
     list_products: ListProducts
     put_product: PutProduct
     handle_webhook_event: HandleWebhookEvent
     refund_order: RefundOrder
+    withdraw_refund: WithdrawRefund
+    answer_attention: AnswerAttention
     check_due_orders: CheckDueOrders
     sweep_payments: SweepPayments
     audit_payments: AuditPayments

@@ -14,17 +14,20 @@ from adapters.portone.gateway import PortOneGateway
 from adapters.portone.transport import gateway_client
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
-from application.follow_order import FollowOrder, IssueTicket, RedeemTicket
+from application.follow_order import FollowOrder
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
+from application.tickets import IssueTicket, ReadReturn, RedeemTicket
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
 from bootstrap.settings import Settings
@@ -73,9 +76,10 @@ class Container(containers.DeclarativeContainer):
     )
 
     shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
-    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop)
+    policy, limits = settings.provided.policy, settings.provided.limits
+    reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop, policy=policy)
     read_order = providers.Singleton(ReadOrder, store)
-    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile)
+    carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile, clock)
 
     use_cases = providers.Singleton(
         UseCases,
@@ -87,6 +91,8 @@ class Container(containers.DeclarativeContainer):
             clock=clock,
             new_id=new_id,
             ttl=settings.provided.ttl,
+            limits=limits,
+            policy=policy,
         ),
         read_order=read_order,
         verify_payment=providers.Singleton(VerifyPayment, read_order, gateway, reconcile, clock),
@@ -94,10 +100,15 @@ class Container(containers.DeclarativeContainer):
         follow_order=providers.Singleton(FollowOrder, store, notifier),
         issue_ticket=providers.Singleton(IssueTicket, read_order, clock),
         redeem_ticket=providers.Singleton(RedeemTicket, store, clock),
+        read_return=providers.Singleton(ReadReturn, store, clock),
         list_products=providers.Singleton(ListProducts, store),
-        put_product=providers.Singleton(PutProduct, store),
+        put_product=providers.Singleton(PutProduct, store, limits),
         handle_webhook_event=providers.Singleton(HandleWebhookEvent, store, gateway, reconcile, clock),
-        refund_order=providers.Singleton(RefundOrder, store, notifier, clock),
+        refund_order=providers.Singleton(
+            RefundOrder, store, notifier, clock, gateway=gateway, carry_out_refunds=carry_out_refunds
+        ),
+        withdraw_refund=providers.Singleton(WithdrawRefund, store, notifier, clock),
+        answer_attention=providers.Singleton(AnswerAttention, store, notifier, clock),
         check_due_orders=providers.Singleton(
             CheckDueOrders,
             store=store,
@@ -107,7 +118,14 @@ class Container(containers.DeclarativeContainer):
             clock=clock,
         ),
         sweep_payments=providers.Singleton(
-            SweepPayments, store=store, gateway=gateway, shop=shop, clock=clock, new_id=new_id
+            SweepPayments,
+            store=store,
+            gateway=gateway,
+            shop=shop,
+            clock=clock,
+            new_id=new_id,
+            again=settings.provided.sweep_again,
+            policy=policy,
         ),
         audit_payments=providers.Singleton(AuditPayments, store=store, gateway=gateway, shop=shop, clock=clock),
         show_order=providers.Singleton(ShowOrder, store),

@@ -25,7 +25,7 @@ async def examine() -> list[Finding]:
         settings = read_settings()
     except SettingsError as error:
         return [Finding(what="settings", ok=False, says=problem) for problem in error.problems]
-    return [_settings(settings), await _database(settings), *await _gateway(settings)]
+    return [_settings(settings), limits_in_force(settings), await _database(settings), *await _gateway(settings)]
 
 
 def _settings(settings: Settings) -> Finding:
@@ -35,6 +35,18 @@ def _settings(settings: Settings) -> Finding:
         f"{settings.channel_type} money counts; secrets: API {settings.api_secret.fingerprint()}, webhooks {secrets}"
     )
     return Finding(what="settings", ok=True, says=says)
+
+
+def limits_in_force(settings: Settings) -> Finding:
+    """How much one order may be, and for how long it holds what it takes."""
+    limits = settings.limits
+    amounts = [f"{least.minor:,} to {most.minor:,} {most.currency}" for least, most in limits.amounts]
+    held = min(settings.first_hold, settings.order_ttl) or settings.order_ttl
+    says = (
+        f"one payment: {'; '.join(amounts) or 'any amount'} (minor units); one order: {limits.order_units} units, "
+        f"{limits.product_units} of a product; held for {held} s, and for {settings.order_ttl} s once the window opens"
+    )
+    return Finding(what="limits", ok=True, says=says)
 
 
 async def _database(settings: Settings) -> Finding:

@@ -14,6 +14,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from domain.errors import InvalidMoneyError
+from domain.limits import Limits
+from domain.money import Money
+from domain.policy import Policy
+
 PORTONE_API_URL = "https://api.portone.io"  # source: PortOne's OpenAPI document, `servers`
 
 FAKE_API_URL = "http://127.0.0.1:8100"
@@ -21,6 +26,11 @@ FAKE_API_SECRET = "fake-api-secret-for-development"  # noqa: S105 - the fake's, 
 FAKE_STORE_ID = "store-00000000-0000-4000-8000-000000000000"
 FAKE_CHANNEL_KEY = "channel-key-00000000-0000-4000-8000-000000000000"
 FAKE_WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"fake webhook secret, 32 bytes ok").decode()
+
+_AGAIN_MOST = 90  # days, each of which is swept four times a day
+_NO_LIMITS = "none"
+_UNITS_MOST = 100  # what a request may say of one product
+_LINES_MOST = 20  # and how many products it may name
 
 _SHORTEST_KEY = 16  # bytes; PortOne's own test key has as many
 
@@ -67,7 +77,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: str = msgspec.field(name="GYEOLJE_ALLOWED_ORIGINS", default="")
     webhook_path: str = msgspec.field(name="GYEOLJE_WEBHOOK_PATH", default="/api/v1/webhooks/portone")
     order_ttl: int = msgspec.field(name="GYEOLJE_ORDER_TTL", default=900)
+    first_hold: int = msgspec.field(name="GYEOLJE_FIRST_HOLD", default=300)
+    order_units_most: int = msgspec.field(name="GYEOLJE_ORDER_UNITS_MOST", default=20)
+    product_units_most: int = msgspec.field(name="GYEOLJE_PRODUCT_UNITS_MOST", default=10)
+    amounts: str = msgspec.field(name="GYEOLJE_LIMITS", default="KRW=100-2000000")
     sweep_every: int = msgspec.field(name="GYEOLJE_SWEEP_EVERY", default=600)
+    sweep_again_days: int = msgspec.field(name="GYEOLJE_SWEEP_AGAIN_DAYS", default=3)
+    deposit_ttl: int = msgspec.field(name="GYEOLJE_DEPOSIT_TTL", default=0)
+    restock: Literal["cancelled", "never"] = msgspec.field(name="GYEOLJE_RESTOCK", default="cancelled")
     api_secret: Secret = msgspec.field(name="PORTONE_API_SECRET")
     store_id: str = msgspec.field(name="PORTONE_STORE_ID")
     channel_key: str = msgspec.field(name="PORTONE_CHANNEL_KEY")
@@ -84,6 +101,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def ttl(self) -> timedelta:
         """How long an order may stay unpaid."""
         return timedelta(seconds=self.order_ttl)
+
+    @property
+    def policy(self) -> Policy:
+        """What the shop decides about its orders."""
+        within = timedelta(seconds=self.deposit_ttl) if self.deposit_ttl else None
+        first_hold = timedelta(seconds=self.first_hold) if self.first_hold else None
+        return Policy(first_hold=first_hold, deposit_within=within, restock_cancelled=self.restock == "cancelled")
+
+    @property
+    def limits(self) -> Limits:
+        """How much one order may be."""
+        return Limits(
+            amounts=_amounts(self.amounts),
+            order_units=self.order_units_most,
+            product_units=self.product_units_most,
+        )
+
+    @property
+    def sweep_again(self) -> timedelta:
+        """How far back everything is swept again, a few times a day; nothing: never."""
+        return timedelta(days=self.sweep_again_days)
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -156,6 +194,8 @@ def _problems(settings: Settings) -> list[str]:
     return [
         *_problems_with_the_gateway(settings),
         *_problems_with_secrets(settings),
+        *_problems_with_times(settings),
+        *_problems_with_limits(settings),
         *_problems_with_addresses(settings),
     ]
 
@@ -193,12 +233,53 @@ def _problems_with_secrets(settings: Settings) -> list[str]:
     return problems
 
 
-def _problems_with_addresses(settings: Settings) -> list[str]:
+def _problems_with_times(settings: Settings) -> list[str]:
     problems = []
     if settings.order_ttl < 1:
         problems.append("GYEOLJE_ORDER_TTL must be at least 1 second")
+    if settings.first_hold < 0:
+        problems.append("GYEOLJE_FIRST_HOLD must be a number of seconds, or 0 for as long as the order may stay unpaid")
+    if settings.deposit_ttl and settings.deposit_ttl < settings.order_ttl:
+        problems.append("GYEOLJE_DEPOSIT_TTL must be at least GYEOLJE_ORDER_TTL, or 0 for no longer than that")
     if settings.sweep_every < 0:
         problems.append("GYEOLJE_SWEEP_EVERY must be a number of seconds, or 0 for never")
+    if not 0 <= settings.sweep_again_days <= _AGAIN_MOST:
+        problems.append(f"GYEOLJE_SWEEP_AGAIN_DAYS must be a number of days up to {_AGAIN_MOST}, or 0 for never")
+    return problems
+
+
+def _problems_with_limits(settings: Settings) -> list[str]:
+    problems = []
+    if not 1 <= settings.product_units_most <= _UNITS_MOST:
+        problems.append(f"GYEOLJE_PRODUCT_UNITS_MOST must be from 1 to {_UNITS_MOST}")
+    if not 1 <= settings.order_units_most <= _UNITS_MOST * _LINES_MOST:
+        problems.append(f"GYEOLJE_ORDER_UNITS_MOST must be from 1 to {_UNITS_MOST * _LINES_MOST}")
+    try:
+        _amounts(settings.amounts)
+    except (ValueError, InvalidMoneyError):
+        problems.append(
+            "GYEOLJE_LIMITS must list least and most for each currency that has them, in minor units, such as "
+            f"KRW=100-2000000, or be {_NO_LIMITS!r}"
+        )
+    return problems
+
+
+def _amounts(said: str) -> tuple[tuple[Money, Money], ...]:
+    """Raises ValueError or InvalidMoneyError."""
+    if said == _NO_LIMITS:
+        return ()
+    amounts = []
+    for part in _listed(said):
+        currency, _, between = part.partition("=")
+        least, most = (Money(int(number), currency.strip()) for number in between.split("-"))
+        if least > most:
+            raise ValueError(part)
+        amounts.append((least, most))
+    return tuple(amounts)
+
+
+def _problems_with_addresses(settings: Settings) -> list[str]:
+    problems = []
     if not settings.webhook_path.startswith("/") or "{" in settings.webhook_path:
         problems.append("GYEOLJE_WEBHOOK_PATH must be a plain path that begins with /")
     if settings.hints:

@@ -37,6 +37,7 @@ async def work(
             await asyncio.wait((checking,))
         if not checking.cancelled() and (pause := checking.result()):
             await _is_set_within(stopping, pause)
+    await check_due_orders.finish(_GRACE)
 
 
 async def keep_sweeping(sweep_payments: SweepPayments, stopping: asyncio.Event, *, every: float) -> None:
@@ -64,13 +65,15 @@ async def _sweep_once(sweep_payments: SweepPayments) -> None:
         if swept is None:
             _log.info("another process is sweeping")
             return
-        tell = _log.warning if swept.orphans else _log.info
+        tell = _log.warning if swept.orphans or swept.unlisted else _log.info
         tell(
             "swept",
             payments=swept.payments,
             differing=swept.differing,
             orphans=swept.orphans,
             known_orphans=swept.known_orphans,
+            again=swept.again,
+            unlisted=swept.unlisted,
         )
 
 

@@ -9,6 +9,18 @@ class InvalidMoneyError(GyeoljeError):
     """An amount is not a whole, non-negative number of minor units, or two currencies met in one sum."""
 
 
+class InvalidProductError(GyeoljeError):
+    """Nobody could ever buy a product like this."""
+
+
+class BelowHeldError(GyeoljeError):
+    """A product's capacity would be less than what is sold and held of it."""
+
+
+class BeyondLimitsError(GyeoljeError):
+    """An order, or a price, is more or less than one order or one payment may be. Its text names the limit."""
+
+
 class InvalidIdError(GyeoljeError):
     """A text that should be one of our ids does not have the shape of one."""
 
@@ -19,3 +31,7 @@ class OrderNotCancellableError(GyeoljeError):
 
 class RefundNotPossibleError(GyeoljeError):
     """More was asked back than is left of what was paid, or the order was never paid."""
+
+
+class NothingToAnswerError(GyeoljeError):
+    """This order does not ask for a person."""

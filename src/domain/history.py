@@ -22,7 +22,12 @@ class HistoryKind(StrEnum):
     REFUND_REQUESTED = "refund_requested"
     REFUND_SUCCEEDED = "refund_succeeded"
     REFUND_FAILED = "refund_failed"
+    REFUND_REFUSED = "refund_refused"
+    REFUND_WITHDRAWN = "refund_withdrawn"
     ATTENTION = "attention"
+    ATTENTION_ENDED = "attention_ended"
+    DISPUTED = "payment_disputed"
+    DISPUTE_ENDED = "dispute_ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,3 +21,4 @@ class CancelReason(StrEnum):
     MISMATCH = "MISMATCH"  # something else was paid than what was ordered
     REFUNDED = "REFUNDED"  # completed, then everything went back
     PAYMENT_CANCELLED = "PAYMENT_CANCELLED"  # paid and cancelled before we completed it
+    CHARGED_BACK = "CHARGED_BACK"  # completed, then the card network took the money back

@@ -41,6 +41,12 @@ class Money:
     def __mul__(self, times: int) -> Money:
         return Money(self.minor * times, self.currency)
 
+    def __lt__(self, other: Money) -> bool:
+        return self.minor < self._same_currency(other).minor
+
+    def __le__(self, other: Money) -> bool:
+        return self.minor <= self._same_currency(other).minor
+
     def __gt__(self, other: Money) -> bool:
         return self.minor > self._same_currency(other).minor
 

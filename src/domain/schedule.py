@@ -13,6 +13,7 @@ from domain.decision import unpaid_until
 from domain.lifecycle import OrderStatus
 from domain.order import Order
 from domain.payment import Payment, PaymentStatus
+from domain.policy import Policy
 
 LEASE = timedelta(seconds=150)  # longer than the slowest check: a get, a cancel (60 s), a get
 
@@ -28,22 +29,32 @@ _LATE_CHECKS = (
     timedelta(hours=6),
     timedelta(hours=24),
 )
+_ANNOUNCED_FOR = timedelta(days=1)  # so long is a signed webhook believed that told of money no record shows
+LONGEST = timedelta(hours=30)  # no check is ever planned further away: one that is, was planned by a wrong clock
 LAGGING = timedelta(seconds=3)  # the gateway announced something that its record did not show yet
 
 
-def first_check(order: Order) -> datetime:
+def first_check(order: Order, policy: Policy) -> datetime:
     """When to check an order that was just placed."""
-    return min(order.created_at + _spread(order, _UNPAID_FIRST), order.expires_at)
+    dues = (order.created_at + _spread(order, _UNPAID_FIRST), order.expires_at, unpaid_until(order, None, policy))
+    return min(dues)
 
 
-def next_check(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
-    """When to check again after ``payment`` was applied, ``order.checks`` checks into the order's present state."""
+def next_check(
+    order: Order, payment: Payment | None, now: datetime, policy: Policy, *, puzzled: bool = False
+) -> datetime | None:
+    """When to check again after ``payment`` was applied, ``order.checks`` checks into the order's present state.
+
+    ``puzzled``: it was not what it should be, and another time may take that back.
+    """
     if payment is not None and payment.status is PaymentStatus.UNKNOWN:
         return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
     if order.owed:
         return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
     if order.status is OrderStatus.PENDING:
-        return _next_unpaid_check(order, payment, now)
+        return _next_unpaid_check(order, payment, now, policy)
+    if puzzled:
+        return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
     if order.status is OrderStatus.CANCELLED and order.captured is None:
         return _next_late_check(order, payment, now)
     return None
@@ -55,16 +66,19 @@ def retry_check(order: Order, now: datetime) -> datetime:
 
 
 def _next_late_check(order: Order, payment: Payment | None, now: datetime) -> datetime | None:
-    if payment is not None and payment.waits_for_deposit:  # until its account is closed
+    seen = payment if payment is not None else order.observed  # what was seen does not vanish with one 404
+    if seen is not None and seen.waits_for_deposit:  # until its account is closed
         return now + _backoff(order, _OWED_FIRST, _OWED_MOST)
+    if order.announced_at is not None and now < order.announced_at + _ANNOUNCED_FOR:
+        return now + _backoff(order, _PUZZLED_FIRST, _PUZZLED_MOST)
     return now + _spread(order, _LATE_CHECKS[order.checks]) if order.checks < len(_LATE_CHECKS) else None
 
 
-def _next_unpaid_check(order: Order, payment: Payment | None, now: datetime) -> datetime:
+def _next_unpaid_check(order: Order, payment: Payment | None, now: datetime, policy: Policy) -> datetime:
     waits_for_deposit = payment is not None and payment.waits_for_deposit
     then = now + _backoff(order, _UNPAID_FIRST, _DEPOSIT_MOST if waits_for_deposit else _UNPAID_MOST)
-    due = unpaid_until(order, payment)
-    return due if now < due < then else then
+    dues = (order.expires_at, unpaid_until(order, payment, policy))
+    return min((due for due in dues if now < due < then), default=then)
 
 
 def _backoff(order: Order, first: timedelta, most: timedelta) -> timedelta:

@@ -1,4 +1,4 @@
-"""The sweep: how far the gateway's changes were gone through, and the payments it met that no order is for."""
+"""The sweep: how far the gateway's list was gone through, and the payments it met that no order is for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from datetime import datetime, timedelta
 from domain.money import Money
 from domain.payment import Payment, PaymentStatus
 
-OVERLAP = timedelta(minutes=10)  # asked for again each time: the gateway may list a change late
-MARGIN = timedelta(minutes=1)  # how far behind our own clock the point stays, whatever the gateway's clock says
+OVERLAP = timedelta(minutes=10)  # asked for again each time: the gateway may list a change late, and clocks differ
+MARGIN = timedelta(minutes=1)  # how far behind our own clock the point stays
+AGAIN = timedelta(days=3)  # how far back everything is swept again: a change may be listed much later than it is dated
+AGAIN_EVERY = timedelta(hours=6)
+GAP_MOST = timedelta(days=3)  # how long a window that does not add up holds the point back
 AHEAD = timedelta(days=7)  # changes dated after our now are asked for too: the gateway's clock may be ahead of ours
 FIRST = timedelta(days=7)  # how far back the first sweep goes
 LEASE = timedelta(minutes=2)  # renewed with each batch, which takes seconds
@@ -21,11 +24,13 @@ _TOOK_NOTHING = frozenset({PaymentStatus.READY, PaymentStatus.FAILED})
 class Sweep:
     """Where the sweep has got to, and who is at it.
 
-    Every change of a payment up to ``reached`` was seen; None until one was. ``holder`` sweeps now, and may until
-    ``held_until``. ``version`` is the stored row's, which changes with every save.
+    ``reached`` is the end of the last window of ours that was gone through, None until one was. It is a time by our
+    own clock, and no stamp of the gateway's. The last days were swept again at ``again_at``. ``holder`` sweeps now,
+    and may until ``held_until``. ``version`` is the stored row's, which changes with every save.
     """
 
     reached: datetime | None = None
+    again_at: datetime | None = None
     holder: str | None = None
     held_until: datetime | None = None
     version: int = 0
@@ -33,6 +38,18 @@ class Sweep:
     def start(self, now: datetime) -> datetime:
         """From when on the next sweep must ask."""
         return self._seen_up_to(now) - OVERLAP
+
+    def end(self, now: datetime) -> datetime:
+        """Up to when the next sweep must ask: our clock may be behind what it was, or behind the gateway's."""
+        return max(now, self.reached or now) + AHEAD
+
+    def is_again_due(self, now: datetime, every: timedelta) -> bool:
+        """Whether it is time to sweep the last days again; a time to come is the work of a wrong clock."""
+        return self.again_at is None or not self.again_at <= now < self.again_at + every
+
+    def swept_again(self, now: datetime) -> Sweep:
+        """This sweep once the last days were gone through again."""
+        return replace(self, again_at=now)
 
     def is_held(self, now: datetime) -> bool:
         """Whether somebody is sweeping, and has not been silent for too long.
@@ -53,17 +70,19 @@ class Sweep:
         """Whether a sweep from ``since`` on leaves no gap behind the point reached."""
         return since <= self._seen_up_to(now)
 
-    def past(self, change: datetime, now: datetime) -> Sweep:
-        """This sweep once every change up to ``change`` was seen.
-
-        The point follows the gateway's changes, never our clock alone: one that jumps ahead would skip whatever
-        happens until it is right. And it stays behind our clock: a change dated ahead of it would do the same.
-        """
-        behind = min(change, now - MARGIN)
-        return self if self.reached is not None and behind <= self.reached else replace(self, reached=behind)
+    def past(self, end: datetime, now: datetime) -> Sweep:
+        """This sweep once a window of ours up to ``end`` was gone through. The point stays behind our clock."""
+        behind = min(end, now - MARGIN)
+        joined = self._joined(now)
+        return self if joined is not None and behind <= joined else replace(self, reached=behind)
 
     def _seen_up_to(self, now: datetime) -> datetime:
-        return self.reached or now - FIRST
+        joined = self._joined(now)
+        return now - FIRST if joined is None else min(joined, now)
+
+    def _joined(self, now: datetime) -> datetime | None:
+        """The point reached, unless it lies so far ahead that a clock was wrong: then nobody knows what was seen."""
+        return None if self.reached is None or self.reached > now + OVERLAP else self.reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ async def town(
                 GYEOLJE_GATEWAY="fake",
                 GYEOLJE_DATABASE_URL=new_database("sqlite"),
                 GYEOLJE_ORDER_TTL="180",  # three of our seconds
+                GYEOLJE_DEPOSIT_TTL="3600",
                 PORTONE_API_URL=portone,
             ),
             clock=providers.Object(clock.now),

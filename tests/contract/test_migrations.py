@@ -57,7 +57,7 @@ async def everything(engine: AsyncEngine) -> set[str]:
         "postgresql": """
             SELECT attrelid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
               FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-              WHERE relnamespace = 'public'::regnamespace AND attnum > 0
+              WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
             UNION SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
               WHERE connamespace = 'public'::regnamespace
             UNION SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
@@ -167,7 +167,7 @@ async def test_a_database_that_cannot_be_reached_cannot_be_migrated() -> None:
 async def test_no_column_takes_a_value_of_another_type(engine: AsyncEngine) -> None:
     async with SqlStore(engine).writing() as unit:
         with pytest.raises(StoreUnavailableError):
-            await unit.run(text("INSERT INTO products VALUES ('p', 'p', 'much', 'KRW', 1)"))
+            await unit.run(text("INSERT INTO products VALUES ('p', 'p', 'much', 'KRW', 1, 0, 0)"))
 
 
 async def test_migrating_leaves_logging_alone(empty: AsyncEngine) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,14 +21,15 @@ from application.errors import (
     GatewayError,
     GatewayRefusedError,
     GatewayUnavailableError,
+    Refusal,
 )
-from application.ports import CancelPayment, PaymentGateway
+from application.ports import PAGED_MOST, CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId, RefundId
 from domain.money import Money
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
 from fake_portone import FakePortOne
 from fake_portone.faults import Fault
-from fake_portone.ledger import Purchase
+from fake_portone.ledger import Cancel, Purchase
 
 STORE = "store-00000000-0000-4000-8000-00000000000a"
 OTHER_STORE = "store-00000000-0000-4000-8000-00000000000b"
@@ -95,18 +97,33 @@ def refund_of(
     store: str | None = STORE,
     currency: str = "KRW",
 ) -> CancelPayment:
+    name = RefundId(refund_id or uuid.uuid4().hex)
     return CancelPayment(
         payment_id=payment_id,
         store_id=store,
-        refund_id=RefundId(refund_id or uuid.uuid4().hex),
+        refund_id=name,
+        key=f"{name}-1",
         amount=Money(amount, currency),
+        tax_free=Money.zero(currency),
         left=Money(left, currency),
         reason="late money",
     )
 
 
-async def all_changed(gateway: PaymentGateway, since: datetime = AGES_AGO, until: datetime = FAR_OFF) -> list[Payment]:
-    return [payment async for payment in gateway.changed_since(since, until)]
+async def page_of(
+    gateway: PaymentGateway,
+    number: int = 0,
+    size: int = 100,
+    *,
+    since: datetime = AGES_AGO,
+    until: datetime = FAR_OFF,
+    store: str = STORE,
+) -> ChangedPage:
+    return await gateway.changed_page(store, since, until, number=number, size=size)
+
+
+async def names_on(gateway: PaymentGateway, number: int = 0, size: int = 100, **of: Any) -> list[str]:
+    return [payment.id for payment in (await page_of(gateway, number, size, **of)).payments]
 
 
 async def seen(gateway: PaymentGateway, payment_id: PaymentId) -> Payment:
@@ -125,11 +142,13 @@ Call = Callable[[PaymentGateway, PaymentId], Awaitable[object]]
 CALLS: dict[str, Call] = {
     "get": lambda gateway, payment_id: gateway.get(payment_id),
     "cancel": lambda gateway, payment_id: gateway.cancel(refund_of(payment_id, 1_000)),
-    "pre_register": lambda gateway, payment_id: gateway.pre_register(payment_id, Money(71_000, "KRW")),
+    "pre_register": lambda gateway, payment_id: gateway.pre_register(
+        payment_id, Money(71_000, "KRW"), Money(1_000, "KRW")
+    ),
     "close_virtual_account": lambda gateway, payment_id: gateway.close_virtual_account(payment_id, STORE),
-    "changed_since": lambda gateway, _: all_changed(gateway),
+    "changed_page": lambda gateway, _: page_of(gateway),
 }
-READ = [call for name, call in CALLS.items() if name in ("get", "cancel", "changed_since")]
+READ = [call for name, call in CALLS.items() if name in ("get", "cancel", "changed_page")]
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
@@ -202,6 +221,10 @@ async def test_get_is_the_gateways_record(world: World) -> None:
         attempt=record.transaction_id,
         changed_at=record.status_changed_at,
         updated_at=record.updated_at,
+        paid=Money(2_599, "USD"),
+        tax_free=Money(0, "USD"),
+        cancelled_tax_free=Money(0, "USD"),
+        disputed=False,
     )
 
 
@@ -241,6 +264,39 @@ async def test_get_tells_when_a_deposit_is_due(world: World) -> None:
     assert (await seen(world.gateway, payment_id)).deposit_due == account.due
     world.fake.buyer.deposit(payment_id)
     assert (await seen(world.gateway, payment_id)).deposit_due is None
+
+
+async def test_get_tells_of_a_dispute_while_it_lasts(world: World) -> None:
+    payment_id = world.paid()
+    told = [(await seen(world.gateway, payment_id)).disputed]
+    world.fake.ledger.dispute(payment_id, "it was not me")
+    told.append((await seen(world.gateway, payment_id)).disputed)
+    world.fake.ledger.resolve_disputes(payment_id)
+    told.append((await seen(world.gateway, payment_id)).disputed)
+    assert told == [False, True, False]
+
+
+async def test_get_tells_who_took_the_money_back(world: World) -> None:
+    payment_id = world.paid()
+    world.fake.buyer.cancel_in_console(payment_id, 1_000)
+    assert not (await seen(world.gateway, payment_id)).is_charged_back
+    world.fake.ledger.cancel(payment_id, Cancel(reason="fraud", trigger="CHARGEBACK"))
+    assert (await seen(world.gateway, payment_id)).is_charged_back
+
+
+async def test_get_tells_money_that_was_sent_to_an_account(world: World) -> None:
+    payment_id = PaymentId(uuid.uuid4().hex)
+    world.fake.buyer.issue_account(payment_id, purchase())
+    world.fake.buyer.deposit(payment_id)
+    assert (await seen(world.gateway, payment_id)).by_account
+    assert not (await seen(world.gateway, world.paid())).by_account
+
+
+async def test_get_tells_what_points_covered(world: World) -> None:
+    world.faults(Fault("paid_with_points"))
+    payment = await seen(world.gateway, world.paid())
+    assert payment.paid == payment.left_paid == Money(63_900, "KRW")
+    assert payment.left == Money(71_000, "KRW")
 
 
 async def test_get_finds_a_payment_whichever_of_our_stores_it_was_made_in(world: World) -> None:
@@ -301,8 +357,11 @@ async def test_a_cancellation_carries_its_refund_in_the_answer_and_in_the_record
     payment_id = world.paid()
     asked = refund_of(payment_id, 30_000)
     answered = await world.gateway.cancel(asked)
-    assert answered.carries(asked.refund_id)
-    assert (await seen(world.gateway, payment_id)).cancellation(asked.refund_id) == answered
+    assert answered.quotes(asked.refund_id)
+    assert answered.requested_at is not None
+    payment = await seen(world.gateway, payment_id)
+    assert payment.cancellation(asked.refund_id, asked.amount) == answered
+    assert payment.cancellations == (answered,)
 
 
 async def test_cancel_reaches_a_payment_of_another_store(world: World) -> None:
@@ -318,7 +377,7 @@ async def test_the_answer_may_say_failed(world: World) -> None:
     cancellation = await world.gateway.cancel(asked)
     payment = await seen(world.gateway, payment_id)
     assert cancellation.status is CancellationStatus.FAILED
-    assert payment.cancellation(asked.refund_id) == cancellation
+    assert payment.cancellation(asked.refund_id, asked.amount) == cancellation
     assert (payment.status, world.net(payment_id)) == (PaymentStatus.PAID, 71_000)
 
 
@@ -339,7 +398,7 @@ async def test_the_answer_may_say_requested_and_the_record_tells_how_it_ended(
     waiting = await seen(world.gateway, payment_id)
     assert (waiting.status, waiting.cancelled.minor) == (PaymentStatus.PAID, 0)
     world.fake.clock.set(advance=60)
-    ended = (await seen(world.gateway, payment_id)).cancellation(asked.refund_id)
+    ended = (await seen(world.gateway, payment_id)).cancellation(asked.refund_id, asked.amount)
     assert ended is not None
     assert (ended.status, world.net(payment_id)) == (end, left)
 
@@ -359,8 +418,20 @@ async def test_a_refund_whose_answer_was_lost_is_not_carried_out_twice(world: Wo
     with pytest.raises(GatewayUnavailableError):
         await world.gateway.cancel(asked)
     assert world.net(payment_id) == 41_000
-    assert (await world.gateway.cancel(asked)).carries(asked.refund_id)
+    assert (await world.gateway.cancel(asked)).quotes(asked.refund_id)
     assert world.net(payment_id) == 41_000
+
+
+async def test_another_key_is_another_request_and_what_is_left_guards_the_money(world: World) -> None:
+    payment_id = world.paid()
+    asked = refund_of(payment_id, 30_000)
+    first = await world.gateway.cancel(asked)
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(replace(asked, key=f"{asked.refund_id}-2"))
+    assert refused.value.kind is Refusal.MOVED
+    second = await world.gateway.cancel(replace(asked, key=f"{asked.refund_id}-3", left=Money(41_000, "KRW")))
+    assert first.id != second.id
+    assert world.net(payment_id) == 11_000
 
 
 async def test_a_refund_that_never_arrived_can_be_asked_for_again(world: World) -> None:
@@ -404,7 +475,7 @@ async def test_cancel_is_refused_when_something_else_is_left(world: World, left:
     payment_id = world.paid()
     with pytest.raises(GatewayRefusedError) as refused:
         await world.gateway.cancel(refund_of(payment_id, amount, left=left))
-    assert refused.value.code == "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"
+    assert (refused.value.code, refused.value.kind) == ("CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN", Refusal.MOVED)
     assert world.net(payment_id) == 71_000
 
 
@@ -412,7 +483,23 @@ async def test_cancel_is_refused_beyond_what_is_left(world: World) -> None:
     payment_id = world.paid()
     with pytest.raises(GatewayRefusedError) as refused:
         await world.gateway.cancel(refund_of(payment_id, 71_001))
-    assert refused.value.code == "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT"
+    assert (refused.value.code, refused.value.kind) == ("CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT", Refusal.MOVED)
+
+
+async def test_cancel_is_refused_for_good_where_it_was_cancelled_too_often(world: World) -> None:
+    payment_id = world.paid()
+    world.faults(Fault("cancel_refused"))
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(refund_of(payment_id, 30_000))
+    assert (refused.value.code, refused.value.kind) == ("MAX_CANCEL_COUNT_REACHED", Refusal.NEVER)
+
+
+async def test_cancel_is_refused_where_more_is_said_to_be_untaxed_than_is(world: World) -> None:
+    payment_id = world.paid()
+    with pytest.raises(GatewayRefusedError) as refused:
+        await world.gateway.cancel(replace(refund_of(payment_id, 30_000), tax_free=Money(1, "KRW")))
+    assert refused.value.kind is Refusal.TAX_PART
+    assert world.net(payment_id) == 71_000
 
 
 async def test_cancel_is_refused_for_what_was_never_paid(world: World) -> None:
@@ -471,14 +558,15 @@ async def test_of_twenty_at_once_for_the_whole_sum_one_is_carried_out(world: Wor
 
 async def test_pre_register_tells_the_gateway_which_sum_the_payment_must_have(world: World) -> None:
     payment_id = PaymentId(uuid.uuid4().hex)
-    await world.gateway.pre_register(payment_id, Money(71_000, "KRW"))
+    await world.gateway.pre_register(payment_id, Money(71_000, "KRW"), Money(1_000, "KRW"))
     assert world.fake.ledger.registered(payment_id) == (71_000, "KRW")
+    assert world.fake.ledger.registered_tax_free(payment_id) == 1_000
 
 
 async def test_pre_register_is_refused_once_it_is_paid(world: World) -> None:
     payment_id = world.paid()
     with pytest.raises(GatewayRefusedError) as refused:
-        await world.gateway.pre_register(payment_id, Money(71_000, "KRW"))
+        await world.gateway.pre_register(payment_id, Money(71_000, "KRW"), Money(1_000, "KRW"))
     assert refused.value.code == "ALREADY_PAID"
 
 
@@ -499,56 +587,62 @@ async def test_close_virtual_account_is_refused_if_none_is_waiting(world: World)
     assert refused.value.code == "PAYMENT_NOT_WAITING_FOR_DEPOSIT"
 
 
-# --- changed_since ---
+# --- changed_page ---
 
 
-async def test_changes_come_the_earliest_first(world: World) -> None:
-    first, second, third = world.paid(), world.paid(), world.paid()
-    world.fake.buyer.cancel_in_console(first)
-    changed = await all_changed(world.gateway)
-    assert [payment.id for payment in changed] == [second, third, first]
-
-
-async def test_changes_are_told_from_the_first_moment_to_the_last(world: World) -> None:
+async def test_a_page_holds_the_payments_whose_status_changed_from_the_first_moment_to_the_last(world: World) -> None:
     ids = [world.paid() for _ in range(4)]
     at = [world.fake.ledger.find(payment_id).status_changed_at for payment_id in ids]
-    changed = await all_changed(world.gateway, at[1], at[2])
-    assert [payment.id for payment in changed] == ids[1:3]
+    assert set(await names_on(world.gateway, since=at[1], until=at[2])) == set(ids[1:3])
 
 
-async def test_a_change_is_the_whole_record(world: World) -> None:
+async def test_a_payment_that_changes_again_is_where_it_changed_last(world: World) -> None:
+    first, second = world.paid(), world.paid()
+    before = world.fake.ledger.find(second).status_changed_at
+    world.fake.buyer.cancel_in_console(first)
+    assert await names_on(world.gateway, until=before) == [second]
+    assert set(await names_on(world.gateway)) == {first, second}
+
+
+async def test_a_listed_payment_is_the_whole_record(world: World) -> None:
     payment_id = world.paid()
     world.fake.buyer.cancel_in_console(payment_id, 1_000)
-    assert await all_changed(world.gateway) == [await world.gateway.get(payment_id)]
+    assert list((await page_of(world.gateway)).payments) == [await world.gateway.get(payment_id)]
 
 
-async def test_changes_of_other_stores_are_not_ours(world: World) -> None:
-    world.paid(store=OTHER_STORE)
-    ours = world.paid()
-    assert [payment.id for payment in await all_changed(world.gateway)] == [ours]
+async def test_a_page_holds_the_payments_of_the_store_that_was_asked_for(world: World) -> None:
+    theirs, ours = world.paid(store=OTHER_STORE), world.paid()
+    assert await names_on(world.gateway) == [ours]
+    assert await names_on(world.gateway, store=OTHER_STORE) == [theirs]
 
 
-async def test_every_change_is_told_however_many_there_are(world: World) -> None:
-    ids = [world.paid() for _ in range(250)]
-    assert [payment.id for payment in await all_changed(world.gateway)] == ids
+async def test_pages_hold_so_many_each_fewer_on_the_last_and_none_after_it(world: World) -> None:
+    ids = {world.paid() for _ in range(25)}
+    pages = [await names_on(world.gateway, number, 10) for number in range(4)]
+    assert [len(page) for page in pages] == [10, 10, 5, 0]
+    assert {name for page in pages for name in page} == ids
 
 
-async def test_a_payment_that_changes_while_changes_are_read_hides_no_other(world: World) -> None:
-    ids = [world.paid() for _ in range(250)]
-    told: list[str] = []
-    async for payment in world.gateway.changed_since(AGES_AGO, FAR_OFF):
-        if not told:
-            world.fake.buyer.cancel_in_console(ids[0])
-            world.fake.buyer.cancel_in_console(ids[1])
-        told.append(payment.id)
-    assert set(told) == set(ids)
+async def test_every_page_names_how_many_there_are_in_all_of_the_time(world: World) -> None:
+    ids = [world.paid() for _ in range(25)]
+    at = world.fake.ledger.find(ids[20]).status_changed_at
+    assert [(await page_of(world.gateway, number, 10)).total for number in range(4)] == [25] * 4
+    assert (await page_of(world.gateway, 0, 10, until=at)).total == 21
+    assert (await page_of(world.gateway, until=AGES_AGO)).total == 0
 
 
-async def test_a_change_to_an_unknown_status_is_told_among_the_others(world: World) -> None:
+async def test_nobody_pages_past_so_many(world: World) -> None:
+    world.paid()
+    assert await names_on(world.gateway, 1, PAGED_MOST // 2) == []
+    with pytest.raises(GatewayError):
+        await page_of(world.gateway, 2, PAGED_MOST // 2)
+
+
+async def test_a_record_of_an_unknown_status_is_listed_among_the_others(world: World) -> None:
     first, second = world.paid(), world.paid()
     world.faults(Fault("unknown_status", match=first))
-    changed = await all_changed(world.gateway)
-    assert [(p.id, p.status, p.said) for p in changed] == [
+    listed = (await page_of(world.gateway)).payments
+    assert {(p.id, p.status, p.said) for p in listed} == {
         (first, PaymentStatus.UNKNOWN, "ON_HOLD"),
         (second, PaymentStatus.PAID, "PAID"),
-    ]
+    }

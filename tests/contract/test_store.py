@@ -14,7 +14,9 @@ from adapters.notify.in_process import InProcessNotifier
 from application.errors import ConflictError, ProductNotFoundError, SoldOutError, StoreUnavailableError
 from application.ports import PlacedBefore, Store, UnitOfWork
 from application.refund_order import RefundOrder, RefundOrderCommand
+from application.transact import keep as keep_all
 from application.transact import record
+from domain.attention import Attention, AttentionKind
 from domain.catalog import Product
 from domain.history import HistoryEntry, HistoryKind
 from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
@@ -24,8 +26,9 @@ from domain.order import Observed, Order, OrderLine
 from domain.payment import Payment, PaymentStatus, Shop
 from domain.reconciliation import place as placing
 from domain.reconciliation import reconcile, request_refund
-from domain.refund import Refund, RefundStatus
+from domain.refund import Need, Refund, RefundStatus, Sent
 from domain.revision import Reconciliation
+from domain.schedule import LONGEST
 from domain.sweep import Orphan, Sweep
 from domain.webhook_event import WebhookEvent
 
@@ -34,6 +37,7 @@ NewStore = Callable[..., Store]
 
 Find = Callable[[UnitOfWork, Order], Awaitable[Order | None]]
 
+NOBODY: Any = None  # whoever is not asked
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 SHOP = Shop(store_id="store-1", channel_type="LIVE")
 SEAT = OrderLine(product_id=ProductId("vip-1-1"), name="VIP 1열 1번", quantity=1, price=Money(355_000, "KRW"))
@@ -271,8 +275,18 @@ async def test_every_field_of_an_order_comes_back_as_it_was(store: Store, price:
     order = await place(store, line=line)
     full = replace(
         reconciled(order, payment(order, total=captured, cancelled=Money(100, captured.currency))).order,
-        observed=Observed(said="SOMETHING_NEW", attempt="tx-1", changed_at=NOW, updated_at=NOW - timedelta(seconds=1)),
-        attention="a person, please: 확인",
+        observed=Observed(
+            said="SOMETHING_NEW",
+            attempt="tx-1",
+            changed_at=NOW,
+            updated_at=NOW - timedelta(seconds=1),
+            went_back=100,
+            deposit_due=NOW + timedelta(days=3),
+            disputed=True,
+        ),
+        announced_at=NOW - timedelta(microseconds=3),
+        attention=Attention(kind=AttentionKind.DISPUTED, why="a person, please: 확인", since=NOW - timedelta(days=1)),
+        by_hand=True,
         check_at=NOW + timedelta(microseconds=1),
         checks=3,
         failures=2,
@@ -289,15 +303,64 @@ async def test_every_field_of_an_order_comes_back_as_it_was(store: Store, price:
     assert [field.name for field in fields(found) if getattr(found, field.name) is None] == (
         ["reason"] if price == captured else []
     )
+    assert found.observed is not None
+    assert all(getattr(found.observed, field.name) is not None for field in fields(found.observed))
+    assert found.attention is not None
+    assert type(found.attention.kind) is AttentionKind
     assert type(found.payment_id) is PaymentId
     assert type(found.status) is OrderStatus
     assert found.created_at.utcoffset() == timedelta(0)
+
+
+async def test_every_kind_of_question_and_every_reason_comes_back_as_it_was(store: Store) -> None:
+    for number, kind in enumerate(AttentionKind):
+        order = await place(store, number)
+        asked = replace(order, attention=Attention(kind=kind, why="because", since=NOW))
+        stored = await change(store, order, Reconciliation(order=asked))
+        assert await read(store, order) == stored == replace(asked, version=1)
+    for number, reason in enumerate(CancelReason, start=100):
+        order = await place(store, number)
+        stored = await change(store, order, cancelled_for(order, reason))
+        assert (await read(store, order)).reason is stored.reason is reason
+
+
+def cancelled_for(order: Order, reason: CancelReason) -> Reconciliation:
+    entry = HistoryEntry(
+        order_id=order.id,
+        seq=2,
+        kind=HistoryKind.CANCELLED,
+        at=NOW,
+        status=OrderStatus.CANCELLED,
+        reason=reason,
+        refunded=order.refunded,
+    )
+    ended = replace(order, status=OrderStatus.CANCELLED, reason=reason, seq=2)
+    return Reconciliation(order=ended, entries=(entry,))
+
+
+@pytest.mark.parametrize("nothing", [Money(0, "KRW"), Money(0, "USD")], ids=str)
+async def test_nothing_is_a_number_and_comes_back_in_its_currency(store: Store, nothing: Money) -> None:
+    order = await place(store)
+    stored = await change(store, order, reconciled(order, payment(order, total=nothing, cancelled=nothing)))
+
+    found = await read(store, order)
+    assert found == stored
+    assert (found.captured, found.refunded, found.owed) == (nothing, nothing, nothing)
+    assert (found.status, found.reason) == (OrderStatus.CANCELLED, CancelReason.MISMATCH)
+
+
+async def test_an_order_that_costs_nothing_begins_completed(store: Store) -> None:
+    order = await place(store, line=replace(SEAT, price=Money(0, "KRW")))
+
+    assert await read(store, order) == order
+    assert (order.status, order.captured) == (OrderStatus.COMPLETED, Money(0, "KRW"))
 
 
 async def test_an_order_of_several_lines_keeps_them_in_order(store: Store) -> None:
     lines = (
         OrderLine(product_id=ProductId("b"), name="둘", quantity=2, price=Money(10, "KRW")),
         OrderLine(product_id=ProductId("a"), name="하나", quantity=1, price=Money(0, "KRW")),
+        OrderLine(product_id=ProductId("c"), name="셋", quantity=3, price=Money(5, "KRW"), held=3, tax_free=True),
     )
     reconciliation = placing(
         order_id=OrderId("o"),
@@ -482,6 +545,22 @@ async def test_an_order_is_due_at_its_very_moment_and_not_before_it(store: Store
         assert [leased.id for leased in await unit.orders.lease_due(due, due + moment, 10)] == [order.id]
 
 
+async def test_an_order_that_a_wrong_clock_planned_to_check_too_far_away_is_due_now(store: Store) -> None:
+    moment = timedelta(microseconds=1)
+    usual = await place(store, 1, at=NOW - timedelta(hours=1))
+    for number, away in ((2, LONGEST), (3, LONGEST + moment), (4, timedelta(days=365))):
+        order = await place(store, number)
+        await change(store, order, Reconciliation(order=replace(order, check_at=NOW + away)))
+    assert await ask(store, lambda unit: unit.orders.due_count(NOW)) == 3
+    async with store.writing() as unit:
+        leased = await unit.orders.lease_due(NOW, NOW + moment, 10)
+        await unit.commit()
+
+    assert [int(order.id, 16) for order in leased] == [int(usual.id, 16), 3, 4]
+    assert {order.check_at for order in leased} == {NOW + moment}
+    assert await ask(store, lambda unit: unit.orders.due_count(NOW)) == 0
+
+
 async def test_an_order_at_rest_is_never_due(store: Store) -> None:
     order = await place(store)
     await change(store, order, reconciled(order))
@@ -547,7 +626,8 @@ async def test_pages_hold_what_matches(store: Store) -> None:
     await change(store, orders[0], reconciled(orders[0]))
     await change(store, orders[1], reconciled(orders[1], payment(orders[1], PaymentStatus.UNKNOWN, said="NEW")))
     wrong = reconciled(orders[2], payment(orders[2], store_id="another"))
-    await change(store, orders[2], replace(wrong, order=replace(wrong.order, attention="check")))
+    asked = Attention(kind=AttentionKind.CHECKS_FAIL, why="check", since=NOW)
+    await change(store, orders[2], replace(wrong, order=replace(wrong.order, attention=asked)))
 
     async def ids(**matching: Any) -> list[int]:
         found = await ask(store, lambda unit: unit.orders.page(**matching))
@@ -586,16 +666,67 @@ async def test_every_field_of_a_refund_comes_back_as_it_was(store: Store, curren
     order, refund = await owing(store, line=replace(SEAT, price=Money(1_599, currency)))
     assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [refund]
 
-    failed = refund.failed("카드사 거절", NOW + timedelta(microseconds=1))
-    async with store.writing() as unit:
-        await unit.refunds.save(failed)
-        await unit.commit()
+    sent = Sent(
+        key="refund-1-7",
+        amount=Money(798, currency),
+        tax_free=Money(0, currency),
+        left=Money(1_598, currency),
+        gone=Money(1, currency),
+        at=NOW - timedelta(microseconds=1),
+        times=7,
+    )
+    under_way = replace(refund, sent=sent).answered("cancellation-1")
+    refused = under_way.refused("카드사 거절", Need.ACCOUNT, NOW + timedelta(microseconds=1))
+    for kept in (under_way, refused):
+        async with store.writing() as unit:
+            await unit.refunds.save(kept)
+            await unit.commit()
+        assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [kept]
 
     (found,) = await ask(store, lambda unit: unit.refunds.of_order(order.id))
-    assert found == failed
     assert found.amount == Money(799, currency)
-    assert type(found.status) is RefundStatus
+    assert found.sent == sent
+    assert (type(found.status), type(found.needs)) == (RefundStatus, Need)
     assert all(getattr(found, field.name) is not None for field in fields(found))
+
+
+@pytest.mark.parametrize("needs", [None, *Need])
+async def test_every_end_of_a_refund_comes_back_as_it_was_and_is_its_last(store: Store, needs: Need | None) -> None:
+    ends: dict[RefundStatus, Callable[[Refund], Refund]] = {
+        RefundStatus.SUCCEEDED: lambda refund: refund.succeeded(NOW),
+        RefundStatus.FAILED: lambda refund: refund.failed("no", NOW),
+        RefundStatus.REFUSED: lambda refund: refund.refused("no", needs or Need.NOTHING, NOW),
+        RefundStatus.WITHDRAWN: lambda refund: refund.withdrawn(NOW),
+    }
+    assert set(ends) == set(RefundStatus) - {RefundStatus.REQUESTED}
+    for number, end in enumerate(ends.values()):
+        order, refund = await owing(store, number)
+        ended = end(replace(refund, needs=needs))
+        await write(store, lambda unit: unit.refunds.save(ended))  # noqa: B023 - awaited at once
+        assert await ask(store, lambda unit: unit.refunds.of_order(order.id)) == [ended]  # noqa: B023 - awaited at once
+        with pytest.raises(StoreUnavailableError, match="refused: a refund ends once"):
+            await write(store, lambda unit: unit.refunds.save(refund.succeeded(NOW + timedelta(1))))  # noqa: B023 - the same
+
+
+async def test_what_was_asked_of_the_gateway_is_kept_and_replaced_while_the_order_stays_as_it_is(store: Store) -> None:
+    order, refund = await owing(store)
+    first = Sent(
+        key="k1",
+        amount=refund.amount,
+        tax_free=Money(5, "KRW"),
+        left=order.price,
+        gone=Money(0, "KRW"),
+        at=NOW,
+    )
+    async with store.writing() as unit:
+        current = await unit.orders.by_id(order.id)
+        assert current is not None
+        stored = await keep_all(unit, current, Reconciliation(order=current, refunds=(replace(refund, sent=first),)))
+        await unit.commit()
+    assert stored.version == order.version + 1
+    assert (await ask(store, lambda unit: unit.refunds.of_order(order.id)))[0].sent == first
+    with pytest.raises(ConflictError):
+        await write(store, lambda unit: unit.orders.save(order))
 
 
 async def test_saving_a_refund_replaces_the_one_of_its_id(store: Store) -> None:
@@ -652,7 +783,10 @@ async def test_a_refund_asked_for_ten_times_at_once_with_one_key_is_one(
     command = RefundOrderCommand(
         order_id=order.id, amount=amount, reason="", requested_by="operator", idempotency_key="once"
     )
-    ask_back = [RefundOrder(store, InProcessNotifier(), lambda: NOW) for store in stores]
+    ask_back = [
+        RefundOrder(store, InProcessNotifier(), lambda: NOW, gateway=NOBODY, carry_out_refunds=NOBODY)
+        for store in stores
+    ]
 
     refunds = await asyncio.gather(*(ask_back[n % 2](command) for n in range(10)))
 
@@ -798,55 +932,133 @@ async def stock(store: Store, *products: Product) -> None:
         await unit.commit()
 
 
-def product(name: str = "p", *, available: int | None = None, price: Money = SEAT.price) -> Product:
-    return Product(id=ProductId(name), name=name, price=price, available=available)
+def product(
+    name: str = "p",
+    *,
+    capacity: int | None = None,
+    held: int = 0,
+    price: Money = SEAT.price,
+    tax_free: bool = False,
+) -> Product:
+    return Product(id=ProductId(name), name=name, price=price, capacity=capacity, held=held, tax_free=tax_free)
+
+
+async def kept_products(store: Store) -> list[Product]:
+    return list(await ask(store, lambda unit: unit.catalog.products()))
+
+
+async def held(store: Store, quantity: int, name: str = "p") -> Product:
+    async with store.writing() as unit:
+        taken = await unit.catalog.hold(ProductId(name), quantity)
+        await unit.commit()
+    return taken
+
+
+async def released(store: Store, quantity: int, name: str = "p") -> None:
+    async with store.writing() as unit:
+        await unit.catalog.release(ProductId(name), quantity)
+        await unit.commit()
 
 
 async def test_products_come_back_as_they_were_by_name(store: Store) -> None:
     kept = [
-        product("나", price=Money(9_800, "JPY"), available=0),
-        product("b", price=Money(1_599, "USD")),
-        product("B", price=Money(0, "KRW"), available=10**15),
-        product("가", available=1),
+        product("나", price=Money(9_800, "JPY"), capacity=0),
+        product("b", price=Money(1_599, "USD"), tax_free=True),
+        product("B", price=Money(0, "KRW"), capacity=2**63 - 1),
+        product("가", capacity=1),
     ]
     await stock(store, *kept)
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [kept[2], kept[1], kept[3], kept[0]]
+    assert await kept_products(store) == [kept[2], kept[1], kept[3], kept[0]]
+    async with store.reading() as unit:
+        assert [await unit.catalog.by_id(one.id) for one in kept] == kept
 
 
-async def test_putting_a_product_replaces_the_one_of_its_id_with_its_stock(store: Store) -> None:
-    await stock(store, product(available=1))
-    other = Product(id=ProductId("p"), name="new", price=Money(2, "USD"), available=7)
-    await stock(store, other)
+@pytest.mark.parametrize("name", ["unknown", "a\x00b", "\ud800"])
+async def test_there_is_no_product_of_an_id_that_none_has(store: Store, name: str) -> None:
+    await stock(store, product())
+    assert await ask(store, lambda unit: unit.catalog.by_id(ProductId(name))) is None
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [other]
+
+async def test_putting_a_product_replaces_the_one_of_its_id_but_for_what_is_held(store: Store) -> None:
+    await stock(store, product(capacity=3))
+    await held(store, 2)
+    other = Product(id=ProductId("p"), name="new", price=Money(2, "USD"), capacity=7, tax_free=True)
+    await stock(store, replace(other, held=5))
+
+    assert await kept_products(store) == [replace(other, held=2)]
+
+
+async def test_nothing_is_held_of_a_new_product(store: Store) -> None:
+    await stock(store, product(capacity=3, held=2))
+    assert await kept_products(store) == [product(capacity=3)]
+
+
+async def test_a_product_that_is_read_to_be_changed_is_held_meanwhile(store: Store) -> None:
+    await stock(store, product(capacity=10))
+    together = asyncio.Barrier(10)
+
+    async def one_more() -> None:
+        await together.wait()
+        while True:
+            try:
+                async with store.writing() as unit:
+                    now = await unit.catalog.by_id(ProductId("p"))
+                    assert now is not None
+                    assert now.capacity is not None
+                    await unit.catalog.put(replace(now, capacity=now.capacity + 1))
+                    await unit.commit()
+            except ConflictError:
+                continue
+            return
+
+    await asyncio.gather(*(one_more() for _ in range(10)))
+    assert await kept_products(store) == [product(capacity=20)]
 
 
 async def test_holding_takes_off_what_is_available_and_tells_the_product_as_it_is_then(store: Store) -> None:
-    await stock(store, product(available=5))
+    await stock(store, product(capacity=5))
     async with store.writing() as unit:
-        assert await unit.catalog.hold(ProductId("p"), 2) == product(available=3)
-        assert await unit.catalog.hold(ProductId("p"), 3) == product(available=0)
+        first = await unit.catalog.hold(ProductId("p"), 2)
+        second = await unit.catalog.hold(ProductId("p"), 3)
         await unit.commit()
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=0)]
+    assert (first, first.available) == (product(capacity=5, held=2), 3)
+    assert (second, second.available) == (product(capacity=5, held=5), 0)
+    assert await kept_products(store) == [product(capacity=5, held=5)]
 
 
-async def test_a_product_without_limit_can_always_be_held(store: Store) -> None:
+async def test_a_product_without_limit_can_always_be_held_and_nothing_is_written_for_it(store: Store) -> None:
     await stock(store, product())
     async with store.writing() as unit:
         assert await unit.catalog.hold(ProductId("p"), 10**30) == product()
+        await unit.commit()
+
+    assert await kept_products(store) == [product()]
 
 
 @pytest.mark.parametrize("quantity", [3, 2**63, 10**30])
 async def test_more_than_is_left_is_sold_out_and_nothing_is_taken(store: Store, quantity: int) -> None:
-    await stock(store, product(available=2))
+    await stock(store, product(capacity=2))
     async with store.writing() as unit:
         with pytest.raises(SoldOutError):
             await unit.catalog.hold(ProductId("p"), quantity)
         await unit.commit()
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=2)]
+    assert await kept_products(store) == [product(capacity=2)]
+
+
+async def test_nothing_is_left_where_less_than_what_is_held_is_for_sale(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 3)
+    await stock(store, product(capacity=1))
+    with pytest.raises(SoldOutError):
+        await held(store, 1)
+    await released(store, 2)
+    with pytest.raises(SoldOutError):
+        await held(store, 1)
+    await released(store, 1)
+    assert await held(store, 1) == product(capacity=1, held=1)
 
 
 @pytest.mark.parametrize("name", ["unknown", "a\x00b", "\ud800"])
@@ -857,46 +1069,59 @@ async def test_a_product_that_is_not_there_cannot_be_held(store: Store, name: st
             await unit.catalog.hold(ProductId(name), 1)
 
 
-async def test_releasing_puts_back(store: Store) -> None:
-    await stock(store, product(available=2))
-    async with store.writing() as unit:
-        await unit.catalog.release(ProductId("p"), 3)
-        await unit.commit()
-
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product(available=5)]
+async def test_releasing_lets_go_of_what_was_held(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 4)
+    await released(store, 3)
+    assert await kept_products(store) == [product(capacity=5, held=1)]
 
 
-async def test_a_product_that_is_gone_or_without_limit_stays_as_it_is_when_released(store: Store) -> None:
+async def test_no_more_is_let_go_of_than_is_held(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 2)
+    await released(store, 3)
+    assert await kept_products(store) == [product(capacity=5)]
+
+
+async def test_what_was_held_is_let_go_of_whether_or_not_there_is_a_limit_by_then(store: Store) -> None:
+    await stock(store, product(capacity=5))
+    await held(store, 4)
     await stock(store, product())
-    async with store.writing() as unit:
-        await unit.catalog.release(ProductId("p"), 3)
-        await unit.catalog.release(ProductId("gone"), 3)
-        await unit.commit()
+    await held(store, 7)
+    await released(store, 3)
+    await stock(store, product(capacity=5))
+    assert await kept_products(store) == [product(capacity=5, held=1)], "no unit was made up, and none was lost"
 
-    assert await ask(store, lambda unit: unit.catalog.products()) == [product()]
+
+async def test_a_product_that_is_gone_stays_gone_when_released(store: Store) -> None:
+    await stock(store, product())
+    await released(store, 3)
+    await released(store, 3, "gone")
+    assert await kept_products(store) == [product()]
 
 
 async def test_stock_is_never_negative(store: Store) -> None:
     with pytest.raises(StoreUnavailableError, match="refused: stock is never negative"):
-        await stock(store, product(available=-1))
+        await stock(store, product(capacity=-1))
 
 
-async def test_of_twenty_who_want_the_last_seat_exactly_one_gets_it(new_store: NewStore) -> None:
+@pytest.mark.parametrize("wanting", [10, 20])
+async def test_of_all_who_want_the_last_seat_exactly_one_gets_it(new_store: NewStore, wanting: int) -> None:
     stores = [new_store(), new_store()]
-    await stock(stores[0], product(available=1))
-    together = asyncio.Barrier(20)
+    await stock(stores[0], product(capacity=1))
+    together = asyncio.Barrier(wanting)
 
     async def hold(store: Store) -> bool:
         await together.wait()
         try:
-            async with store.writing() as unit:
-                await unit.catalog.hold(ProductId("p"), 1)
-                await unit.commit()
+            await held(store, 1)
         except SoldOutError:
             return False
         return True
 
-    assert sorted(await asyncio.gather(*(hold(stores[n % 2]) for n in range(20)))) == [False] * 19 + [True]
+    won = await asyncio.gather(*(hold(stores[n % 2]) for n in range(wanting)))
+    assert sorted(won) == [False] * (wanting - 1) + [True]
+    assert await kept_products(stores[0]) == [product(capacity=1, held=1)]
 
 
 # --- placements -------------------------------------------------------------------------------------------------
@@ -1003,6 +1228,70 @@ async def test_orders_of_which_anything_was_captured_come_by_when_they_moved(sto
     assert last == await read(store, last)
 
 
+async def test_orders_that_owe_or_ask_for_a_person_come_the_oldest_first_and_no_others(store: Store) -> None:
+    """Two placed at one moment, one that both owes and asks, one at rest, one that was never paid."""
+    asks = Attention(kind=AttentionKind.DISPUTED, why="see to it", since=NOW)
+    kept: dict[int, Order] = {}
+    for number, days in {1: 5, 2: 3, 3: 3, 4: 9, 5: 0, 6: 1, 7: 2}.items():
+        order = await place(store, number, at=NOW - timedelta(days=days))
+        if number not in (6, 7):
+            order = await change(store, order, reconciled(order))
+        kept[number] = order
+    for number in (1, 3, 5):
+        asked = request_refund(
+            kept[number],
+            Money(1, "KRW"),
+            refund_id=RefundId(f"{number}" * 32),
+            reason="",
+            requested_by="me",
+            now=NOW,
+        )
+        kept[number] = await change(store, kept[number], asked)
+    for number in (2, 5, 7):
+        kept[number] = await change(store, kept[number], Reconciliation(order=replace(kept[number], attention=asks)))
+    seen: list[int] = []
+    after = None
+    while page := await ask(store, lambda unit: unit.orders.unfinished(after=after, limit=2)):  # noqa: B023 - awaited at once
+        seen += [int(order.id, 16) for order in page]
+        after = (page[-1].created_at, page[-1].id)
+
+    assert seen == [1, 2, 3, 7, 5]
+    (first,) = await ask(store, lambda unit: unit.orders.unfinished(limit=1))
+    assert first == await read(store, first)
+
+
+async def test_when_the_first_order_was_placed_is_known_and_nothing_where_there_is_none(store: Store) -> None:
+    assert await ask(store, lambda unit: unit.orders.first_placed_at()) is None
+    for number, days in enumerate((1, 3, 2)):
+        await place(store, number, at=NOW - timedelta(days=days))
+    assert await ask(store, lambda unit: unit.orders.first_placed_at()) == NOW - timedelta(days=3)
+
+
+async def test_the_refunds_of_many_orders_come_by_order_the_oldest_first_without_those_that_have_none(
+    store: Store,
+) -> None:
+    orders = [await place(store, number) for number in range(4)]
+    for number, order in enumerate(orders[:3]):
+        paid = await change(store, order, reconciled(order))
+        for nth, minutes in enumerate((2, 1)):
+            asked = request_refund(
+                paid,
+                Money(1, "KRW"),
+                refund_id=RefundId(f"{number}{nth}" * 16),
+                reason="",
+                requested_by="me",
+                now=NOW + timedelta(minutes=minutes),
+            )
+            paid = await change(store, paid, asked)
+
+    wanted = [orders[0].id, orders[2].id, orders[3].id, OrderId("none")]
+    found = await ask(store, lambda unit: unit.refunds.of_orders(wanted))
+    one_by_one = {name: await ask(store, lambda unit: unit.refunds.of_order(name)) for name in wanted[:2]}  # noqa: B023 - awaited at once
+    assert {name: list(refunds) for name, refunds in found.items()} == one_by_one
+    assert [refund.id[:2] for refund in found[orders[0].id]] == ["01", "00"]
+    assert await ask(store, lambda unit: unit.refunds.of_orders([])) == {}
+
+
 def orphan(payment_id: str, **fields: Any) -> Orphan:
     said: dict[str, Any] = {
         "store_id": "store-1",
@@ -1074,11 +1363,12 @@ async def save_sweep(store: Store, sweep: Sweep) -> Sweep:
 
 async def test_the_sweep_begins_new_and_every_field_of_it_comes_back_as_it_was(store: Store) -> None:
     assert await ask(store, lambda unit: unit.sweeps.read()) == Sweep()
-    sweep = Sweep(reached=NOW, holder="me", held_until=NOW + timedelta(microseconds=1))
+    again_at = NOW - timedelta(microseconds=1)
+    sweep = Sweep(reached=NOW, again_at=again_at, holder="me", held_until=NOW + timedelta(microseconds=1))
     stored = await save_sweep(store, sweep)
 
     assert stored == replace(sweep, version=1) == await ask(store, lambda unit: unit.sweeps.read())
-    assert await save_sweep(store, stored.released()) == Sweep(reached=NOW, version=2)
+    assert await save_sweep(store, stored.released()) == Sweep(reached=NOW, again_at=again_at, version=2)
 
 
 async def test_a_sweep_that_somebody_saved_since_it_was_read_is_a_conflict(store: Store) -> None:
@@ -1121,8 +1411,8 @@ async def test_of_ten_who_take_the_sweep_at_once_exactly_one_gets_it(new_store: 
         ({"refunded": Money(999, "KRW")}, "what went back stays back"),
         ({"refunded": Money(1_001, "KRW")}, "a change has its history entry"),
         ({"owed": Money(1, "KRW")}, "a change has its history entry"),
-        ({"seq": 2}, "a change has its history entry"),
-        ({"seq": 4}, "a change has its history entry"),
+        ({"seq": 3}, "a change has its history entry"),
+        ({"seq": 5}, "a change has its history entry"),
         ({"reason": CancelReason.EXPIRED}, "a change has its history entry"),
         ({"status": OrderStatus.CANCELLED, "reason": CancelReason.REFUNDED}, "a change has its history entry"),
     ],
@@ -1131,8 +1421,9 @@ async def test_of_ten_who_take_the_sweep_at_once_exactly_one_gets_it(new_store: 
 async def test_no_save_breaks_a_rule(store: Store, changed: dict[str, Any], rule: str) -> None:
     order = await place(store)
     partly = payment(order, PaymentStatus.PARTIAL_CANCELLED, cancelled=Money(1_000, "KRW"))
-    stored = await change(store, order, reconciled(order, partly))
-    assert (stored.status, stored.seq) == (OrderStatus.COMPLETED, 3)
+    paid = await change(store, order, reconciled(order))
+    stored = await change(store, paid, reconciled(paid, partly))
+    assert (stored.status, stored.seq) == (OrderStatus.COMPLETED, 4)
     async with store.writing() as unit:
         with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
             await unit.orders.save(replace(stored, **changed))

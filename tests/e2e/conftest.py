@@ -106,8 +106,8 @@ class PortOne:
 
     async def pay(self, placed: Any, **tampered: Any) -> httpx.Response:
         asked = placed["checkout"]
-        fields = ("storeId", "channelKey", "orderName", "totalAmount", "currency")
-        body = {name: asked[name] for name in fields} | tampered
+        fields = ("storeId", "channelKey", "orderName", "totalAmount", "taxFreeAmount", "currency")
+        body = {name: asked[name] for name in fields if name in asked} | tampered
         answer = await self.http.post(f"{self.url}/_fake/payments/{asked['paymentId']}/pay", json=body)
         assert answer.is_success, answer.text
         return answer

@@ -213,7 +213,7 @@ class Bench:
         async with self._connected() as connection:
             rows = (await connection.execute(text("SELECT id, payment_id FROM webhooks"))).all()
             ids = [row.id for row in (await connection.execute(text("SELECT id FROM orders"))).all()]
-            left = (await connection.execute(text("SELECT id, available FROM products"))).all()
+            left = (await connection.execute(text("SELECT id, capacity, held FROM products"))).all()
         kept: dict[str, set[str]] = {}
         for row in rows:
             kept.setdefault(row.payment_id, set()).add(row.id)
@@ -243,7 +243,7 @@ class Bench:
             orders=await asyncio.gather(*map(one, records)),
             intended=intended,
             stock=stock or {},
-            available={row.id: row.available for row in left if row.available is not None},
+            available={row.id: row.capacity - row.held for row in left if row.capacity is not None},
             held=held,
         )
 

@@ -363,6 +363,64 @@ async def test_a_phone_comes_back_from_a_declined_payment_and_tries_again(scene:
     assert await scene.nets() == [SEAT]
 
 
+async def test_whoever_comes_back_in_another_apps_browser_sees_that_it_is_paid_and_nothing_else(scene: Scene) -> None:
+    placed = await scene.shop.place()
+    back = placed["checkout"]["redirectUrl"].replace(scene.shop.url, "")
+    tab = await scene.tab()
+    await tab.open(f"{back}&paymentId={placed['order']['paymentId']}")
+    await tab.shows("open")
+    await scene.fake.pay(placed)
+    await tab.shows("paid")
+    await expected(tab.get("order-title")).to_have_text("결제되었습니다")
+    await expected(tab.get("order-id")).to_have_count(0)
+    await tab.page.reload()
+    await tab.shows("paid")
+    await tab.get("language").click()
+    await expected(tab.get("order-title")).to_have_text("Paid")
+    tab.allowed = "404"
+    await tab.open(back[:-1] + ("0" if back[-1] != "0" else "1"))
+    await tab.shows("gone")
+
+
+async def test_an_attempt_that_failed_is_told_to_a_page_that_did_not_see_its_window(scene: Scene) -> None:
+    tab = await scene.tab()
+    await tab.open()
+    await tab.buy()
+    await expected(tab.window.get_by_test_id("amount")).to_be_visible()
+    await tab.page.reload()
+    await tab.shows("waiting")
+    payment = (await scene.ledger())["payments"][0]["id"]
+    await scene.town.http.post(f"{scene.fake.url}/_fake/payments/{payment}/fail", json={})
+    await tab.shows("failed")
+    await tab.get("pay").click()
+    await tab.choose()
+    await tab.shows("paid")
+
+
+async def test_what_costs_nothing_is_the_buyers_at_once(scene: Scene) -> None:
+    variables = scene.town.variables(scene.database_url, scene.fake)
+    invitation = ("products", "put", "invitation", "--name", "초대권", "--price", "0", "--stock", "1")
+    await scene.town.run(*invitation, **variables)
+    tab = await scene.tab()
+    await tab.open()
+    await tab.buy("invitation")
+    await tab.shows("paid")
+    assert await scene.nets() == []
+    await tab.get("back-to-shop").click()
+    await expected(tab.page.locator("[data-product-id=invitation]").get_by_test_id("buy")).to_be_disabled()
+
+
+async def test_what_is_not_taxed_is_paid_for_as_such(scene: Scene) -> None:
+    variables = scene.town.variables(scene.database_url, scene.fake)
+    await scene.town.run("products", "put", "book", "--name", "책", "--price", "20000", "--tax-free", **variables)
+    tab = await scene.tab()
+    await tab.open()
+    await tab.buy("book")
+    await tab.choose()
+    await tab.shows("paid")
+    assert await scene.nets() == [20_000]
+
+
 async def test_the_page_survives_a_restart_of_the_service(scene: Scene) -> None:
     tab = await scene.tab()
     await tab.open()

@@ -73,7 +73,45 @@ async def test_products_are_put_and_listed(town: Any, database_url: str) -> None
     await town.run("products", "put", "tea", "--name", "차", "--price", "4500", "--stock", "3", **variables)
     listed = json.loads(await town.run("products", "list", "--json", **variables))
     price = {"amount": 4500, "currency": "KRW"}
-    assert listed == {"items": [{"id": "tea", "name": "차", "price": price, "available": 3}]}
+    tea = {"id": "tea", "name": "차", "price": price, "taxFree": False, "available": 3, "stock": 3, "held": 0}
+    assert listed == {"items": [tea]}
+
+
+NEVER = [
+    (("x" * 65, "--price", "1000"), "1 to 64 characters"),
+    (("a", "--price", "1000", "--name", " "), "a name that buyers can see"),
+    (("a", "--price", "1000", "--name", "a\x1b[2J"), "control characters"),
+    (("a", "--price", "-1"), "is not a whole number of minor units"),
+    (("a", "--price", "99"), "100 to 2,000,000 KRW"),
+    (("a", "--price", "2000001"), "100 to 2,000,000 KRW"),
+    (("a", "--price", str(10**15)), "100 to 2,000,000 KRW"),
+    (("a", "--price", str(10**16), "--currency", "JPY"), "is not a whole number of minor units"),
+    (("a", "--price", "1000", "--currency", "won"), "is not a three-letter currency code"),
+    (("a", "--price", "1000", "--stock", str(2**63)), "from 0 to 9223372036854775807"),
+    (("a", "--price", "1000", "--stock", "-1"), "from 0 to 9223372036854775807"),
+    (("a", "--price", "1000", "--stock", "1", "--unlimited"), "not both"),
+]
+
+
+async def test_what_could_never_be_bought_is_refused_in_one_sentence_and_not_kept(town: Any, database_url: str) -> None:
+    variables = {"GYEOLJE_GATEWAY": "fake", "GYEOLJE_DATABASE_URL": database_url}
+    for said, sentence in NEVER:
+        named = said if "--name" in said else (*said, "--name", "a")
+        refused = await town.start(*town.gyeolje, "products", "put", *named, **variables)
+        assert (await refused.ended(), refused.log.count("\n")) == (2, 1), refused.log
+        assert refused.log.startswith("error: ")
+        assert sentence in refused.log
+    assert json.loads(await town.run("products", "list", "--json", **variables)) == {"items": []}
+
+
+async def test_the_limits_in_force_are_told_and_can_be_set(town: Any, database_url: str) -> None:
+    variables = town.variables(database_url, await town.fake("http://127.0.0.1:9/nobody"))
+    assert "100 to 2,000,000 KRW" in await town.run("doctor", **variables)
+    dear = ("products", "put", "a", "--name", "a", "--price", "3000000")
+    await town.run(*dear, GYEOLJE_LIMITS="KRW=100-5000000", **variables)
+    await town.run(*dear, GYEOLJE_LIMITS="none", **variables)
+    refused = await town.start(*town.gyeolje, *dear, **variables)
+    assert await refused.ended() == 2
 
 
 async def test_migrating_twice_changes_nothing(town: Any, empty_database_url: str) -> None:

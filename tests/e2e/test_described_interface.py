@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -44,6 +45,9 @@ Authorization = "Bearer {pending[token]}"
 include-path = "/api/v1/orders/{{order_id}}/events"
 parameters = {{ "path.order_id" = "{over[order][id]}" }}
 headers = {{ Authorization = "Bearer {over[token]}" }}
+[[operations]]
+include-path = "/api/v1/orders/{{order_id}}/return"
+parameters = {{ "query.ticket" = "{ticket}" }}
 """
 )
 
@@ -87,18 +91,20 @@ async def test_the_service_answers_only_what_its_description_says(
         pending, over = await shop.place("programme"), await shop.place("programme")
         at = f"{shop.url}/api/v1/orders/{over['order']['id']}/cancel"
         assert (await town.http.post(at, headers={"Authorization": f"Bearer {over['token']}"})).is_success
-        config = BUYER.format(pending=pending, over=over)
+        [ticket] = parse_qs(urlsplit(pending["checkout"]["redirectUrl"]).query)["ticket"]
+        config = BUYER.format(pending=pending, over=over, ticket=ticket)
     judged = await judge(shop.url, config, tmp_path, most=600 if full else 20)
     cases.run += judged.cases
     assert judged.code == 0, judged.said
     assert judged.cases > 300
     assert await process.terminate() == 0
     lines = [json.loads(line) for line in process.log.splitlines() if line.startswith("{")]
-    served = {(line["route"], line["status"] // 100) for line in lines if line["event"] == "request"}
+    asked = [line for line in lines if line["event"] == "request" and line["method"] != "OPTIONS"]
+    served = {(line["route"], line["status"] // 100) for line in asked}
     assert not [line for line in lines if line["level"] == "error" or line.get("status", 0) >= 500]
     assert ("/api/v1/orders", 2) in served, "orders were placed"
     if who == "buyer":
         reached = {route for route, family in served if family == 2}
         assert {
-            f"/api/v1/orders/{{order_id}}{tail}" for tail in ("", "/verify", "/cancel", "/ticket", "/events")
+            f"/api/v1/orders/{{order_id}}{tail}" for tail in ("", "/verify", "/cancel", "/ticket", "/return", "/events")
         } <= reached

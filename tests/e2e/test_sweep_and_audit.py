@@ -87,6 +87,7 @@ async def test_what_no_webhook_told_of_is_swept_up_and_audited(town: Any, databa
         "completed": 2 * PRICE - 5_000,
         "refunded": PRICE + 5_000,
         "owed": 0,
+        "byHand": 0,
         "unreconciled": 0,
         "orphaned": PRICE,
         "unexplained": 0,

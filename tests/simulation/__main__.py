@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from simulation.judge import Property
 from simulation.play import Outcome, Player, play_some, store_of
+from simulation.properties import Property
 from simulation.world import Plan
 
 _CHUNK = 50

@@ -1,75 +1,25 @@
-"""Who makes a history: buyers honest and not, a clerk who refunds, a console where somebody cancels, and nature."""
+"""Who makes a history: buyers honest and not, and nature. Who works in the shop stands in ``staff``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from application.errors import (
-    GatewayError,
-    OrderNotFoundError,
-    SoldOutError,
-    StoreUnavailableError,
-)
 from application.follow_order import OrderEvent
 from application.place_order import Placed, PlaceOrderCommand
-from application.refund_order import RefundOrderCommand
-from domain.errors import OrderNotCancellableError, RefundNotPossibleError
-from domain.ids import OrderId, ProductId
-from domain.lifecycle import OrderStatus
+from domain.ids import ProductId
 from domain.money import Money
-from domain.order import Order
-from fake_portone.ledger import Purchase, RefusedError
-from simulation.judge import Property
-from simulation.process import NoAnswerError
+from fake_portone.ledger import Purchase
+from simulation.person import Person
 
 if TYPE_CHECKING:
     from simulation.process import Process
     from simulation.world import World
 
 PRICES = {"seat": Money(355_000, "KRW"), "programme": Money(20_000, "KRW")}
-_FORESEEN = (
-    NoAnswerError,
-    StoreUnavailableError,
-    GatewayError,
-    SoldOutError,
-    OrderNotFoundError,
-    OrderNotCancellableError,
-    RefundNotPossibleError,
-)
 _OTHER_STORE = "store-ffffffff-0000-4000-8000-000000000000"
-
-
-class Person:
-    """Somebody with a life of their own."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self.world = world
-        self.name = name
-
-    async def live(self, seconds: float) -> None:
-        """Do what they do, in about so many seconds."""
-        raise NotImplementedError
-
-    def tell(self, what: str) -> None:
-        """Add to the story."""
-        self.world.story.tell(self.name, what)
-
-    async def trying(self, what: str, request: Callable[[], Awaitable[object]]) -> bool:
-        """Whether ``request`` was answered well; what is foreseen is told, anything else broken."""
-        try:
-            await request()
-        except _FORESEEN as error:
-            self.tell(f"{what}: {str(error) or type(error).__name__}")
-            return False
-        except Exception as error:  # noqa: BLE001 - exactly this is judged
-            self.world.judge.broken(Property.FORESEEN, f"{what} ended in {error!r}")
-            return False
-        return True
 
 
 class Buyer(Person):
@@ -89,6 +39,9 @@ class Buyer(Person):
         if placed is None:
             return
         self._placed = placed
+        if placed.checkout is None:
+            self.tell("finds that the order is over")
+            return
         beside = []
         if lot.random() < 0.3:
             beside.append(self.world.in_the_world(self._follow(placed)))
@@ -138,40 +91,42 @@ class Buyer(Person):
         lot = self.world.lot
         purchase = self._asked_for(placed)
         await asyncio.sleep(lot.choice((5.0, 30.0, 30.0, 300.0, 300.0, 870.0, 1000.0, 3000.0)) * lot.random() * 1.2)
-        self._act("opens the window", lambda: self.world.fake.buyer.open(placed.order.payment_id, purchase))
+        self.act("opens the window", lambda: self.world.fake.buyer.open(placed.order.payment_id, purchase))
         await asyncio.sleep(lot.random() * 60.0)
         for _ in range(lot.choice((0, 0, 0, 1, 2))):
-            self._act("fails to pay", lambda: self.world.fake.buyer.fail(placed.order.payment_id))
+            self.act("fails to pay", lambda: self.world.fake.buyer.fail(placed.order.payment_id))
             await asyncio.sleep(lot.random() * 60.0)
         if lot.random() < 0.1:
-            self._act("has to wait for the approval", lambda: self.world.fake.buyer.pend(placed.order.payment_id))
+            self.act("has to wait for the approval", lambda: self.world.fake.buyer.pend(placed.order.payment_id))
             await asyncio.sleep(lot.choice((10.0, 600.0, 5000.0)) * lot.random())
-        self._act("pays", lambda: self.world.fake.buyer.pay(placed.order.payment_id, purchase))
+        self.act("pays", lambda: self.world.fake.buyer.pay(placed.order.payment_id, purchase))
 
     async def _use_account(self, placed: Placed) -> None:
         lot = self.world.lot
         purchase = self._asked_for(placed)
         await asyncio.sleep(lot.random() * 600.0)
-        self._act("asks for an account", lambda: self.world.fake.buyer.issue_account(placed.order.payment_id, purchase))
+        self.act("asks for an account", lambda: self.world.fake.buyer.issue_account(placed.order.payment_id, purchase))
         if lot.random() < 0.8:
             await asyncio.sleep(lot.choice((60.0, 3600.0, 86_000.0, 90_000.0)) * lot.random())
-            self._act("deposits", lambda: self.world.fake.buyer.deposit(placed.order.payment_id))
+            self.act("deposits", lambda: self.world.fake.buyer.deposit(placed.order.payment_id))
 
     async def _walk_away(self, placed: Placed) -> None:
         if self.world.lot.random() < 0.5:
             purchase = self._asked_for(placed)
-            self._act("opens the window", lambda: self.world.fake.buyer.open(placed.order.payment_id, purchase))
+            self.act("opens the window", lambda: self.world.fake.buyer.open(placed.order.payment_id, purchase))
         self.tell("walks away")
 
     def _asked_for(self, placed: Placed) -> Purchase:
         """What this buyer's browser asks the window for: what it was given, or something that suits it better."""
         given = placed.checkout
+        assert given is not None
         honest = Purchase(
             store_id=given.store_id,
             channel_key=given.channel_key,
             order_name=given.order_name,
             total=given.total_amount,
             currency=given.currency,
+            tax_free=given.tax_free_amount or 0,
         )
         lot = self.world.lot
         if lot.random() < 0.8:
@@ -221,68 +176,6 @@ class Buyer(Person):
                 return
             await asyncio.sleep(self.world.lot.random() * 30.0)
 
-    def _act(self, what: str, do: Callable[[], object]) -> None:
-        try:
-            do()
-        except RefusedError as refused:
-            self.tell(f"{what}: PortOne says {refused.kind}")
-        else:
-            self.tell(what)
-
-
-class Clerk(Person):
-    """Gives money back on request, in the shop or in PortOne's console, as often as it comes to mind."""
-
-    async def live(self, seconds: float) -> None:
-        lot = self.world.lot
-        for _ in range(lot.choice((0, 1, 2, 4))):
-            await asyncio.sleep(lot.random() * seconds * 0.5)
-            orders = [kept.order for _, kept in sorted(self.world.judge.known.items())]
-            paid = [order for order in orders if order.status is OrderStatus.COMPLETED]
-            if not orders:
-                continue
-            order = lot.choice(paid or orders)
-            if lot.random() < 0.6:
-                at_once = [self._refund(order) for _ in range(lot.choice((1, 1, 2)))]
-                await asyncio.gather(*at_once)
-            else:
-                self._cancel_in_console(order)
-
-    async def _refund(self, order: Order) -> None:
-        command = RefundOrderCommand(
-            order_id=OrderId(order.id),
-            amount=self._some_of(order),
-            reason="sorry",
-            requested_by="clerk",
-            idempotency_key=self.world.new_id(),
-        )
-        judge = self.world.judge
-
-        async def refund() -> None:
-            judge.asking_back(command)
-            refund = await self.world.ask(lambda process: process.use_cases.refund_order(command))
-            judge.refunding(command, refund)
-
-        asked = f"refunds {command.amount or 'all'} of {self.world.story.called(order.id)}"
-        for _ in range(3):  # whoever hears nothing, or that something is wrong, asks again
-            if await self.trying(asked, refund):
-                self.tell(asked)
-                return
-            await asyncio.sleep(self.world.lot.random() * 30.0)
-
-    def _cancel_in_console(self, order: Order) -> None:
-        some = self._some_of(order)
-        with suppress(RefusedError):
-            self.world.fake.buyer.cancel_in_console(order.payment_id, some.minor if some else None)
-            self.world.judge.counts["cancelled in the console"] += 1
-            self.tell(f"cancels {some or 'all'} of {self.world.story.called(order.id)} in the console")
-
-    def _some_of(self, order: Order) -> Money | None:
-        lot = self.world.lot
-        if lot.random() < 0.4:
-            return None
-        return Money(lot.choice((1, 1000, 20_000, order.price.minor // 2 or 1, order.price.minor)), "KRW")
-
 
 class Nature(Person):
     """Ends processes, stops them for a while, turns their clocks, and takes the database or PortOne away."""
@@ -304,21 +197,26 @@ class Nature(Person):
             process.die()
         await asyncio.sleep(self.world.lot.choice((1.0, 60.0, 900.0)) * self.world.lot.random())
         self.world.start()
+        self.world.unfair_until(self.world.seconds())
 
     async def _pause(self) -> None:
         for process in self.world.alive()[:1]:
             process.paused_until = self.world.seconds() + self.world.lot.choice((5.0, 100.0, 400.0))
+            self.world.unfair_until(process.paused_until)
             self.tell(f"stops {process.name} until {process.paused_until:.0f} s")
 
     async def _turn_clock(self) -> None:
         for process in self.world.alive()[:1]:
             process.skew = timedelta(seconds=self.world.lot.choice((-86_400, -600, -200, 3, 200, 600, 86_400)))
+            self.world.turned_clock()
             self.tell(f"turns the clock of {process.name} by {process.skew}")
 
     async def _take_store(self) -> None:
         self.world.trouble.store_down_until = self.world.seconds() + self.world.lot.choice((1.0, 30.0, 600.0))
+        self.world.unfair_until(self.world.trouble.store_down_until)
         self.tell(f"takes the database away until {self.world.trouble.store_down_until:.0f} s")
 
     async def _take_gateway(self) -> None:
         self.world.trouble.gateway_down_until = self.world.seconds() + self.world.lot.choice((5.0, 60.0, 1800.0))
+        self.world.unfair_until(self.world.trouble.gateway_down_until)
         self.tell(f"takes PortOne away until {self.world.trouble.gateway_down_until:.0f} s")

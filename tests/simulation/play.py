@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulation.judge import ViolationError
+from simulation.properties import ViolationError
 from simulation.sqlite_in_loop import Databases
 from simulation.virtual_time import run
 from simulation.world import Plan, World, memory_store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -13,16 +13,25 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dependency_injector import providers
 
-from adapters.portone.fake_gateway import FakePortOneGateway
-from application.errors import GatewayError, GatewayUnavailableError, StoreUnavailableError, WebhookRefusedError
+from application.errors import (
+    GatewayError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    Refusal,
+    StoreUnavailableError,
+    WebhookRefusedError,
+)
 from application.follow_order import FollowOrder, Pace
-from application.ports import CancelPayment, PaymentGateway, Store, UnitOfWork
+from application.handle_webhook_event import WebhookOutcome
+from application.ports import CancelPayment, ChangedPage, PaymentGateway, Store, UnitOfWork
 from bootstrap.container import Container
 from bootstrap.settings import read_settings
 from domain.ids import OrderId, PaymentId
 from domain.money import Money
-from domain.payment import Cancellation, Payment
-from simulation.judge import Property, answers
+from domain.order import Order
+from domain.payment import Cancellation, CancellationStatus, Payment
+from simulation.judge import answers
+from simulation.properties import Property
 
 if TYPE_CHECKING:
     from application.use_cases import UseCases
@@ -68,7 +77,8 @@ class Process:
             wired.enter_context(_CONTAINER.clock.override(providers.Object(self.now)))
             wired.enter_context(_CONTAINER.new_id.override(providers.Object(world.new_id)))
             wired.enter_context(_CONTAINER.store.override(providers.Object(store)))
-            gateway = _Gateway(self, FakePortOneGateway(world.fake))
+            wired.enter_context(_CONTAINER.policy.override(providers.Object(world.policy)))
+            gateway = _Gateway(self, world.new_gateway())
             wired.enter_context(_CONTAINER.gateway.override(providers.Object(gateway)))
             _CONTAINER.reset_singletons()
             self.webhook_reader = _CONTAINER.webhook_reader()
@@ -127,11 +137,16 @@ class Process:
             event = self.webhook_reader(raw, body)
         except WebhookRefusedError:
             return 400
+        was_completed = self.world.judge.is_completed(event.payment_id)
         try:
             outcome = await self.use_cases.handle_webhook_event(event)
         except StoreUnavailableError:
             return 503
         self.world.judge.counts[f"webhooks {outcome}"] += 1
+        if outcome is not WebhookOutcome.DUPLICATE:  # that it was heard before, when it may not have been true yet
+            self.world.heard(body)
+        if was_completed and outcome is WebhookOutcome.RECONCILED and event.payment_id in answers.get():
+            self.world.judge.heard(event.payment_id, answers.get()[event.payment_id])
         if self.world.story.written:
             about = f"{event.type} of {self.world.story.called(event.payment_id)}"
             self.world.story.tell(self.name, f"webhook {about}: {outcome}")
@@ -157,7 +172,7 @@ class Process:
         """Sweep now and then, as the worker does."""
         while True:
             await asyncio.sleep(1800.0 * (0.5 + self.world.lot.random()))
-            with suppress(StoreUnavailableError, GatewayError):
+            with suppress(StoreUnavailableError, GatewayError):  # one of them: the list does not add up
                 await self.use_cases.sweep_payments()
             if self.world.is_calm:
                 return  # what is left is swept by whoever waits for the end
@@ -192,6 +207,8 @@ class _Unit:
         self._process = process
         self._inner = inner
         self.changed: set[OrderId] = set()
+        self.leased: list[Order] = []
+        self.leased_at = process.now()
 
     async def __aenter__(self) -> Self:
         await self._process.step()
@@ -212,22 +229,23 @@ class _Unit:
             raise StoreUnavailableError("the database went away before the commit")
         await self._inner.commit()
         await asyncio.shield(world.in_the_world(world.committed(self.changed, dict(answers.get()))))
+        await world.judge.leased(self.leased, self.leased_at)
         if world.lot.random() < world.trouble.commit_unknown:
             world.judge.counts["commits done and not confirmed"] += 1
             raise StoreUnavailableError("the database went away during the commit")
         await self._process.step()
 
     def __getattr__(self, name: str) -> Any:
-        return _Table(self._process, getattr(self._inner, name), self.changed)
+        return _Table(self._process, getattr(self._inner, name), self)
 
 
 class _Table:
     """One repository of a unit, step by step."""
 
-    def __init__(self, process: Process, inner: Any, changed: set[OrderId]) -> None:
+    def __init__(self, process: Process, inner: Any, unit: _Unit) -> None:
         self._process = process
         self._inner = inner
-        self._changed = changed
+        self._unit = unit
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         call = getattr(self._inner, name)
@@ -236,11 +254,13 @@ class _Table:
             await self._process.step()
             result = await call(*args, **named)
             if name in ("add", "save") and hasattr(args[0], "payment_id") and hasattr(args[0], "check_at"):
-                self._changed.add(args[0].id)
+                self._unit.changed.add(args[0].id)
             elif name == "save" and hasattr(args[0], "order_id"):
-                self._changed.add(args[0].order_id)
+                self._unit.changed.add(args[0].order_id)
             elif name == "lease_due":
-                self._changed.update(order.id for order in result)
+                self._unit.changed.update(order.id for order in result)
+                self._unit.leased.extend(result)
+                self._unit.leased_at = args[0]
             return result
 
         return stepping
@@ -269,20 +289,34 @@ class _Gateway(PaymentGateway):
             finally:
                 judge.gave_back(cancel.payment_id)
 
-        return await self._call(f"asks back {cancel.amount} of", cancel.payment_id, asked)
+        try:
+            done = await self._call(f"asks back {cancel.amount} of", cancel.payment_id, asked)
+        except GatewayRefusedError as refused:
+            if refused.kind not in (Refusal.LATER, Refusal.MOVED):
+                judge.asked_in_vain(refused.code)
+            if refused.kind in (Refusal.NEVER, Refusal.TAX_PART):
+                judge.refused(cancel.refund_id, refused.code)
+            raise
+        if done.status is CancellationStatus.SUCCEEDED:
+            judge.answered(cancel.refund_id)
+        return done
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
-        await self._call(f"registers {total} for", payment_id, lambda: self._inner.pre_register(payment_id, total))
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
+        registering = lambda: self._inner.pre_register(payment_id, total, tax_free)  # noqa: E731 - one line of many
+        await self._call(f"registers {total} for", payment_id, registering)
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         await self._call(
             "closes the account of", payment_id, lambda: self._inner.close_virtual_account(payment_id, store_id)
         )
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        async for payment in self._inner.changed_since(since, until):
-            await self._process.step()
-            yield payment
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        await self._process.step()
+        page = await self._inner.changed_page(store_id, since, until, number=number, size=size)
+        await self._process.step()
+        return page
 
     async def _call(self, what: str, payment_id: PaymentId, ask: Callable[[], Awaitable[T]]) -> T:
         world = self._process.world

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from proof import Cases
-from simulation.defects import TESTS
-from simulation.judge import Property
+from simulation.defects import TESTS, import_path
+from simulation.properties import Property
 
 FIRST, HISTORIES, IN_FULL = 1_000_000, 10_000, 200_000
 
@@ -21,7 +21,7 @@ def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     """Run ``python -m simulation`` as anybody would."""
     return subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-W", "error", "-m", "simulation", *arguments],
-        env=os.environ | {"PYTHONPATH": str(TESTS)} | environment,
+        env=os.environ | {"PYTHONPATH": import_path(TESTS)} | environment,
         capture_output=True,
         text=True,
         check=False,

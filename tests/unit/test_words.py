@@ -18,11 +18,12 @@ import pytest
 from adapters.persistence import tables
 from application import ports
 from application.handle_webhook_event import WebhookOutcome
+from domain.attention import AttentionKind
 from domain.audit import FindingKind
 from domain.history import HistoryKind
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.payment import CancellationStatus, PaymentStatus
-from domain.refund import RefundStatus
+from domain.refund import Need, RefundStatus
 
 ROOT = Path(__file__).parents[2]
 GLOSSARY = "docs/glossary.md"
@@ -239,6 +240,8 @@ def test_what_the_glossary_names_exists(name: str) -> None:
         CancelReason,
         PaymentStatus,
         RefundStatus,
+        Need,
+        AttentionKind,
         CancellationStatus,
         FindingKind,
     ],

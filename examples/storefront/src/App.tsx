@@ -1,9 +1,10 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 
-import { cancelOrder, openEvents, placeOrder, Refused, verifyOrder, type Item } from "./api";
+import { cancelOrder, openEvents, placeOrder, readReturn, Refused, verifyOrder, type Item } from "./api";
 import type { Keep, Kept } from "./keep";
 import { OrderSession } from "./order";
-import { Lost, OrderView } from "./OrderView";
+import { Lost, OrderView, Returned } from "./OrderView";
+import { ReturnSession } from "./return";
 import { Shop, type Placing } from "./Shop";
 import { openWindow, type Arrival } from "./window";
 import { languageOf, WORDS, type Language } from "./words";
@@ -14,7 +15,11 @@ interface Props {
   orderAddress(id: string): string;
 }
 
-type Place = { at: "shop" } | { at: "order"; session: OrderSession } | { at: "lost" };
+type Place =
+  | { at: "shop" }
+  | { at: "order"; session: OrderSession }
+  | { at: "return"; session: ReturnSession }
+  | { at: "lost" };
 
 export function App({ keep, arrival, orderAddress }: Props): ReactNode {
   const [language, setLanguage] = useState<Language>(() => languageOf(keep.language, navigator.languages));
@@ -36,6 +41,12 @@ export function App({ keep, arrival, orderAddress }: Props): ReactNode {
     back.current = null;
     return () => session.stop();
   }, [session, orderAddress]);
+
+  const returned = place.at === "return" ? place.session : null;
+  useEffect(() => {
+    returned?.start();
+    return () => returned?.stop();
+  }, [returned]);
 
   const buy = async (items: Item[]): Promise<void> => {
     if (isPlacing.current) return;
@@ -103,19 +114,25 @@ export function App({ keep, arrival, orderAddress }: Props): ReactNode {
         {place.at === "order" && (
           <OrderView session={place.session} words={words} language={language} onLeave={toShop} />
         )}
+        {place.at === "return" && <Returned session={place.session} words={words} onLeave={toShop} />}
         {place.at === "lost" && <Lost words={words} onLeave={toShop} />}
       </main>
     </>
   );
 }
 
-/** Where a freshly opened page begins: at the order in its address, else at the one this browser is busy with. */
-function firstPlace(keep: Keep, { orderId }: Arrival): Place {
+/**
+ * Where a freshly opened page begins: at the order in its address, else at the one this browser is busy with. An order
+ * that was placed in another browser shows as much as the ticket in its address opens.
+ */
+function firstPlace(keep: Keep, { orderId, ticket }: Arrival): Place {
   const id = orderId ?? keep.current;
   if (id === null) return { at: "shop" };
   const kept = keep.order(id);
   if (kept !== null) return { at: "order", session: sessionOf(keep, kept) };
-  return orderId === null ? { at: "shop" } : { at: "lost" };
+  if (orderId === null) return { at: "shop" };
+  if (ticket === null) return { at: "lost" };
+  return { at: "return", session: new ReturnSession(() => readReturn(orderId, ticket)) };
 }
 
 function sessionOf(keep: Keep, kept: Kept): OrderSession {

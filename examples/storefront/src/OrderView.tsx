@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 
-import type { Order } from "./api";
+import type { Order, Return } from "./api";
 import type { OrderSession, Shown, Snapshot } from "./order";
-import { clock, written, type Language, type Words } from "./words";
+import type { ReturnSession } from "./return";
+import { clock, written, type Language, type Said, type Words } from "./words";
 
 interface Props {
   session: OrderSession;
@@ -30,6 +31,7 @@ const TONES: Record<Shown, Tone> = {
   "given-up": "over",
   "payment-cancelled": "over",
   returned: "over",
+  "charged-back": "over",
   gone: "bad",
 };
 const SIGNS: Record<Tone, string> = { "under-way": "…", good: "✓", bad: "!", over: "–" };
@@ -42,7 +44,7 @@ export function OrderView({ session, words, language, onLeave }: Props): ReactNo
   const { shown, order, link, busy, trouble } = seen;
   const isOver = order !== null && order.status !== "PENDING";
   return (
-    <State shown={shown} words={words} detail={detailOf(seen, words)}>
+    <State shown={shown} said={words.states[shown]} tone={TONES[shown]} detail={detailOf(seen, words)}>
       {order && <Receipt order={order} words={words} language={language} />}
       {COUNTED.has(shown) && seen.expiresAt !== null && <Countdown until={seen.expiresAt} words={words} />}
       <p className="notice bad" role="alert" data-testid="order-problem" hidden={trouble === null}>
@@ -97,10 +99,36 @@ export function OrderView({ session, words, language, onLeave }: Props): ReactNo
   );
 }
 
+const RETURNED: Record<Return["status"], Tone> = { paid: "good", open: "under-way", not_paid: "over" };
+
+interface ReturnedProps {
+  session: ReturnSession;
+  words: Words;
+  onLeave(): void;
+}
+
+/** Back from the payment window in another browser than the one that ordered: whether it is paid, and nothing else. */
+export function Returned({ session, words, onLeave }: ReturnedProps): ReactNode {
+  const status = useSyncExternalStore(session.subscribe, session.snapshot);
+  if (status === "gone") return <Lost words={words} onLeave={onLeave} />;
+  const said = status === null ? words.states.loading : words.returned[status];
+  return (
+    <State shown={status ?? "loading"} said={said} tone={status === null ? "under-way" : RETURNED[status]} detail={null}>
+      <div className="actions">
+        {status !== null && status !== "open" && (
+          <button type="button" className="strong" data-testid="back-to-shop" onClick={onLeave}>
+            {words.toShop}
+          </button>
+        )}
+      </div>
+    </State>
+  );
+}
+
 /** An order in the address that this browser holds no key to. */
 export function Lost({ words, onLeave }: { words: Words; onLeave(): void }): ReactNode {
   return (
-    <State shown="gone" words={words} detail={null}>
+    <State shown="gone" said={words.states.gone} tone={TONES.gone} detail={null}>
       <div className="actions">
         <button type="button" className="strong" data-testid="back-to-shop" onClick={onLeave}>
           {words.toShop}
@@ -111,17 +139,17 @@ export function Lost({ words, onLeave }: { words: Words; onLeave(): void }): Rea
 }
 
 interface StateProps {
-  shown: Shown;
-  words: Words;
+  shown: string;
+  said: Said;
+  tone: Tone;
   detail: string | null;
   children: ReactNode;
 }
 
 /** The state in words: said to a screen reader as it changes, and the place where reading goes on. */
-function State({ shown, words, detail, children }: StateProps): ReactNode {
+function State({ shown, said, tone, detail, children }: StateProps): ReactNode {
   const heading = useRef<HTMLHeadingElement>(null);
-  const { title, text } = words.states[shown];
-  const tone = TONES[shown];
+  const { title, text } = said;
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
   useEffect(() => {
     document.title = `${title} · gyeolje`;

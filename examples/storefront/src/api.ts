@@ -26,12 +26,14 @@ export interface Order {
   paymentId: string;
   name: string;
   status: "PENDING" | "COMPLETED" | "CANCELLED";
-  reason: "EXPIRED" | "ABANDONED" | "MISMATCH" | "REFUNDED" | "PAYMENT_CANCELLED" | null;
+  reason: "EXPIRED" | "ABANDONED" | "MISMATCH" | "REFUNDED" | "PAYMENT_CANCELLED" | "CHARGED_BACK" | null;
   price: Money;
   refunded: Money;
   items: { productId: string; name: string; quantity: number; price: Money }[];
   createdAt: string;
   expiresAt: string;
+  /** Whether the buyer's last attempt to pay failed; null where none was made, or none has failed since. */
+  lastAttempt: "failed" | null;
 }
 
 /** The argument of `PortOne.requestPayment`, handed on as it came. */
@@ -44,13 +46,20 @@ export interface Checkout {
   currency: Currency;
   payMethod: "EASY_PAY";
   redirectUrl: string;
+  taxFreeAmount?: number;
   customer?: { fullName?: string; phoneNumber?: string; email?: string };
 }
 
+/** `checkout` null: there is nothing to pay, or nothing any more. */
 export interface Placed {
   order: Order;
   token: string;
-  checkout: Checkout;
+  checkout: Checkout | null;
+}
+
+/** What anybody may see who comes back from the payment window: whether it is paid, and nothing else. */
+export interface Return {
+  status: "paid" | "not_paid" | "open";
 }
 
 /** The data of one event of an order's stream. */
@@ -101,6 +110,11 @@ export function verifyOrder(id: string, token: string): Promise<Order> {
 
 export function cancelOrder(id: string, token: string): Promise<Order> {
   return ask(`/orders/${id}/cancel`, { method: "POST", headers: bearer(token) });
+}
+
+/** By the ticket of the way back, in any browser. */
+export function readReturn(id: string, ticket: string): Promise<Return> {
+  return ask(`/orders/${encodeURIComponent(id)}/return?ticket=${encodeURIComponent(ticket)}`);
 }
 
 /** The order's event stream, opened; events after `lastEventId` follow where one is given. */

@@ -7,7 +7,7 @@ import type { Outcome } from "./window";
 export interface Kept {
   id: string;
   token: string;
-  checkout: Checkout;
+  checkout: Checkout | null;
   /** Milliseconds that the service's clock is ahead of this one. */
   ahead: number;
   outcome: Outcome | null;

@@ -10,8 +10,9 @@ import { arrivalOf } from "./window";
 const keep = new Keep(browserShelf());
 const arrival = arrivalOf(location.search);
 if (arrival.outcome !== null && arrival.orderId !== null) {
-  // The return is read once: a reload must not take it for another.
-  history.replaceState(null, "", orderAddress(arrival.orderId));
+  // The return is read once: a reload must not take it for another. Where the order is not kept, the ticket opens it.
+  const ticket = keep.order(arrival.orderId) === null ? arrival.ticket : null;
+  history.replaceState(null, "", orderAddress(arrival.orderId, ticket));
 }
 
 // A page that the browser brings back as it was left still believes that the payment window is open.
@@ -19,8 +20,8 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
-function orderAddress(id: string): string {
-  return `/?order=${encodeURIComponent(id)}`;
+function orderAddress(id: string, ticket: string | null = null): string {
+  return `/?order=${encodeURIComponent(id)}${ticket === null ? "" : `&ticket=${encodeURIComponent(ticket)}`}`;
 }
 
 const root = document.getElementById("root");

@@ -29,6 +29,7 @@ function order(change: Partial<Order> = {}): Order {
     items: [],
     createdAt: "2026-01-01T00:00:00Z",
     expiresAt: "2026-01-01T00:15:00Z",
+    lastAttempt: null,
     ...change,
   };
 }
@@ -46,6 +47,10 @@ const SHOWN: [Shown, Order | null, { outcome?: Outcome; isOpen?: true; isPast?: 
   ["confirming", order(), { outcome: { is: "done" }, isPast: true }],
   ["closed", order(), { outcome: { is: "closed" } }],
   ["failed", order(), { outcome: { is: "failed", message: null } }],
+  ["failed", order({ lastAttempt: "failed" }), {}],
+  ["closed", order({ lastAttempt: "failed" }), { outcome: { is: "closed" } }],
+  ["paying", order({ lastAttempt: "failed" }), { isOpen: true }],
+  ["expired", order({ status: "CANCELLED", reason: "EXPIRED", lastAttempt: "failed" }), {}],
   ["unavailable", order(), { outcome: { is: "unavailable" } }],
   ["closing", order(), { outcome: { is: "closed" }, isPast: true }],
   ["paid", paid, { outcome: { is: "closed" }, isOpen: true }],
@@ -58,6 +63,7 @@ const SHOWN: [Shown, Order | null, { outcome?: Outcome; isOpen?: true; isPast?: 
   ["given-up", cancelled("ABANDONED"), {}],
   ["payment-cancelled", cancelled("PAYMENT_CANCELLED"), {}],
   ["returned", cancelled("REFUNDED", back), {}],
+  ["charged-back", cancelled("CHARGED_BACK", back), {}],
 ];
 
 test.each(SHOWN)("%s", (shown, known, more) => {
@@ -77,13 +83,20 @@ interface Given {
   events?: () => Promise<ReadableStream<Uint8Array>>;
   cancel?: Order | Error;
   outcome?: Outcome;
+  checkout?: Checkout | null;
 }
 
 const nothingYet = (): Promise<never> => new Promise(() => {});
 
-function session({ verify = order(), cancel = order(), outcome, events = nothingYet }: Given = {}) {
+function session({
+  verify = order(),
+  cancel = order(),
+  outcome,
+  events = nothingYet,
+  checkout = CHECKOUT,
+}: Given = {}) {
   const keep = new Keep(new PageShelf());
-  const placed = keep.placed({ order: order(), token: "token", checkout: CHECKOUT }, NOW);
+  const placed = keep.placed({ order: order(), token: "token", checkout }, NOW);
   const kept = outcome ? { ...placed, outcome } : placed;
   const opened: Checkout[] = [];
   let comeBack: (outcome: Outcome) => void = () => {};
@@ -97,8 +110,8 @@ function session({ verify = order(), cancel = order(), outcome, events = nothing
     events,
     verify: () => answer(typeof verify === "function" ? verify() : verify),
     cancel: () => answer(cancel),
-    openWindow: (checkout) => {
-      opened.push(checkout);
+    openWindow: (given) => {
+      opened.push(given);
       return new Promise((resolve) => (comeBack = resolve));
     },
   });
@@ -122,6 +135,14 @@ test("the window gets exactly the checkout that the service made, and opens once
   expect(made.snapshot().shown).toBe("paying");
   comeBack({ is: "done" });
   await until(made, "paid");
+});
+
+test("where there is nothing to pay, no window opens", async () => {
+  const { made, opened } = session({ checkout: null });
+  await made.pay();
+  expect([opened, made.snapshot().shown]).toEqual([[], "waiting"]);
+  made.take(paid);
+  expect(made.snapshot().shown).toBe("paid");
 });
 
 test("whatever the window says, the order decides", async () => {

@@ -12,7 +12,7 @@ export type Shown =
   | "paying" // the window is open
   | "confirming" // the window says it is done, the order does not yet
   | "closed" // the buyer closed the window
-  | "failed" // the attempt failed
+  | "failed" // the last attempt failed
   | "unavailable" // PortOne's window could not be loaded
   | "closing" // the time is up; the payment is checked once more, in case money came
   | "paid"
@@ -23,6 +23,7 @@ export type Shown =
   | "given-up"
   | "payment-cancelled"
   | "returned" // paid, and later given back by the shop
+  | "charged-back" // paid, and later taken back by the buyer's card company
   | "gone"; // unknown, or not for this browser to see
 
 /** Everything the page shows of an order. A new value for each change. */
@@ -80,13 +81,14 @@ export function shownOf({ order, outcome, isOpen, isPast, isGone, refundAsked }:
   if (isOpen) return "paying";
   if (outcome?.is === "done") return "confirming";
   if (isPast) return "closing";
-  return outcome?.is ?? "waiting";
+  return outcome?.is ?? (order.lastAttempt === "failed" ? "failed" : "waiting");
 }
 
 function ended(order: Order): Shown {
   if (order.reason === "MISMATCH") return "mismatch";
   if (order.reason === "PAYMENT_CANCELLED") return "payment-cancelled";
   if (order.reason === "REFUNDED") return "returned";
+  if (order.reason === "CHARGED_BACK") return "charged-back";
   if (order.refunded.amount > 0) return "late";
   return order.reason === "ABANDONED" ? "given-up" : "expired";
 }
@@ -140,11 +142,12 @@ export class OrderSession {
 
   /** Open the payment window; again if it was open before. A second call while it is open does nothing. */
   async pay(): Promise<void> {
-    if (this.#isOpen || this.#order?.status !== "PENDING") return;
+    const { checkout } = this.#kept;
+    if (this.#isOpen || this.#order?.status !== "PENDING" || checkout === null) return;
     this.#isOpen = true;
     this.#trouble = null;
     this.#remember({ outcome: null });
-    const outcome = await this.world.openWindow(this.#kept.checkout);
+    const outcome = await this.world.openWindow(checkout);
     this.#isOpen = false;
     this.#cameBack(outcome);
   }

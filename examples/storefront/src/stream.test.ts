@@ -14,6 +14,7 @@ const ORDER: Order = {
   items: [],
   createdAt: "2026-01-01T00:00:00Z",
   expiresAt: "2026-01-01T00:15:00Z",
+  lastAttempt: null,
 };
 
 beforeEach(() => void vi.useFakeTimers());

@@ -26,14 +26,20 @@ test("an order that another tab has paid is no failure", () => {
 });
 
 test("a link to an order is not a return from the window", () => {
-  expect(arrivalOf("?order=abc")).toEqual({ orderId: "abc", outcome: null });
-  expect(arrivalOf("")).toEqual({ orderId: null, outcome: null });
+  expect(arrivalOf("?order=abc")).toEqual({ orderId: "abc", ticket: null, outcome: null });
+  expect(arrivalOf("")).toEqual({ orderId: null, ticket: null, outcome: null });
 });
 
 test("a redirect back says what the promise would have said", () => {
-  expect(arrivalOf("?order=abc&paymentId=p1&txId=t1")).toEqual({ orderId: "abc", outcome: { is: "done" } });
+  expect(arrivalOf("?order=abc&paymentId=p1&txId=t1")).toEqual({
+    orderId: "abc",
+    ticket: null,
+    outcome: { is: "done" },
+  });
+  expect(arrivalOf("?order=abc&ticket=17.f0&paymentId=p1").ticket).toBe("17.f0");
   expect(arrivalOf("?order=abc&paymentId=p1&code=FAILURE_TYPE_PG&message=%EA%B1%B0%EC%A0%88")).toEqual({
     orderId: "abc",
+    ticket: null,
     outcome: { is: "failed", message: "거절" },
   });
 });

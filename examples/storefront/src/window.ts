@@ -35,9 +35,10 @@ export function outcomeOf({ code, message, pgCode, pgMessage }: Answer): Outcome
   return { is: "failed", message: pgMessage || message || null };
 }
 
-/** Where the address says that we are: on which order, and back from the window with what. */
+/** Where the address says that we are: on which order, with which ticket, and back from the window with what. */
 export interface Arrival {
   orderId: string | null;
+  ticket: string | null;
   outcome: Outcome | null;
 }
 
@@ -46,7 +47,7 @@ export function arrivalOf(search: string): Arrival {
   const said = new URLSearchParams(search);
   const [code, message, pgCode, pgMessage] = ["code", "message", "pgCode", "pgMessage"].map((name) => said.get(name));
   const outcome = said.has("paymentId") ? outcomeOf({ code, message, pgCode, pgMessage }) : null;
-  return { orderId: said.get("order") || null, outcome };
+  return { orderId: said.get("order") || null, ticket: said.get("ticket") || null, outcome };
 }
 
 function hasCode(error: unknown): error is Answer & { code: string } {

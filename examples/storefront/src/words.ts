@@ -1,11 +1,11 @@
 /** What the page says, in Korean and in English. */
 
-import type { Money } from "./api";
+import type { Money, Return } from "./api";
 import type { Shown } from "./order";
 
 export type Language = "ko" | "en";
 
-interface Said {
+export interface Said {
   title: string;
   text: string;
 }
@@ -31,6 +31,7 @@ export interface Words {
   tryAgain: string;
   leaveIt: string;
   states: Record<Shown, Said>;
+  returned: Record<Return["status"], Said>;
   failedBecause(message: string): string;
   pay: string;
   payAgain: string;
@@ -100,9 +101,18 @@ const ko: Words = {
     "given-up": { title: "주문을 취소하셨습니다", text: "이제 결제하지 않으셔도 됩니다. 뒤늦게 결제되었다면 자동으로 전액 환불됩니다." },
     "payment-cancelled": { title: "결제가 취소되었습니다", text: "주문이 확정되기 전에 결제가 취소되어 주문도 취소되었습니다." },
     returned: { title: "환불되었습니다", text: "상점이 이 주문의 결제를 모두 돌려드렸습니다." },
+    "charged-back": { title: "카드사가 결제를 되돌렸습니다", text: "카드사가 이 주문의 결제를 모두 되돌려 주문이 취소되었습니다." },
     gone: {
       title: "이 주문을 볼 수 없습니다",
       text: "주문이 없거나, 이 브라우저에서 넣은 주문이 아닙니다. 결제하셨다면 결제한 브라우저에서 열어 주세요.",
+    },
+  },
+  returned: {
+    paid: { title: "결제되었습니다", text: "감사합니다. 주문이 확정되었습니다. 자세한 내용은 주문한 브라우저에서 볼 수 있습니다." },
+    open: { title: "결제를 확인하고 있습니다", text: "확인되면 이 화면이 바뀝니다. 주문한 브라우저로 돌아가셔도 됩니다." },
+    not_paid: {
+      title: "이 주문은 결제되지 않았습니다",
+      text: "주문이 끝났습니다. 결제된 돈이 있다면 자동으로 전액 환불됩니다.",
     },
   },
   failedBecause: (message) => `결제사의 답: ${message}`,
@@ -180,9 +190,21 @@ const en: Words = {
       text: "The payment was cancelled before the order was confirmed, so the order is cancelled too.",
     },
     returned: { title: "Refunded", text: "The shop gave back everything that was paid for this order." },
+    "charged-back": {
+      title: "Your card company took the payment back",
+      text: "It took back everything that was paid for this order, so the order is cancelled.",
+    },
     gone: {
       title: "This order cannot be shown",
       text: "It does not exist, or it was placed in another browser. If you have paid, open it in the browser you paid in.",
+    },
+  },
+  returned: {
+    paid: { title: "Paid", text: "Thank you. The order is confirmed. The browser it was placed in shows all of it." },
+    open: { title: "Confirming your payment", text: "This page changes as soon as it is confirmed. You may also go back to the browser you ordered in." },
+    not_paid: {
+      title: "This order is not paid",
+      text: "It has come to its end. Whatever was paid for it is refunded in full by itself.",
     },
   },
   failedBecause: (message) => `The payment provider says: ${message}`,

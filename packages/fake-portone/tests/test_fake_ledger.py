@@ -22,6 +22,7 @@ from fake_portone.ledger import (
     Status,
     vat_within,
 )
+from fake_portone.shapes import payment_json
 
 NOON = datetime(2024, 4, 25, 12, tzinfo=UTC)
 TICKET = Purchase(store_id="store-a", channel_key="channel-a", order_name="VIP", total=71_000, currency="KRW")
@@ -246,6 +247,52 @@ def test_a_cancellation_that_changes_no_status_is_an_update_and_no_status_change
     after = account.ledger.find(payment_id)
     assert after.status_changed_at == before.status_changed_at
     assert after.updated_at > before.updated_at
+
+
+MIXED = replace(TICKET, tax_free=20_000)  # 51,000 of it taxed
+
+
+def test_what_is_untaxed_stands_in_the_record_and_is_no_part_of_the_tax(account: Account) -> None:
+    account.ledger.open("p", MIXED)
+    amount = payment_json(account.ledger.pay("p"))["amount"]
+    assert (amount["taxFree"], amount["vat"], amount["supply"]) == (20_000, 4_636, 46_364)
+    assert amount["taxFree"] + amount["vat"] + amount["supply"] == amount["total"]
+
+
+def test_a_cancellation_says_how_much_of_it_is_untaxed_and_no_more_than_is_left_goes_back(account: Account) -> None:
+    account.ledger.open("p", MIXED)
+    account.ledger.pay("p")
+    for asked, kind in (
+        (
+            Cancel(reason="", amount=30_000, tax_free=20_001),
+            "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT",
+        ),
+        (Cancel(reason="", amount=60_000), "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT"),
+        (Cancel(reason=""), "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT"),
+        (Cancel(reason="", amount=100, tax_free=101), "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT"),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            account.ledger.cancel("p", asked)
+        assert refused.value.kind == kind
+    account.ledger.cancel("p", Cancel(reason="", amount=15_000, tax_free=15_000))
+    record = account.ledger.find("p")
+    assert (record.cancelled_tax_free, record.cancellable_tax_free) == (15_000, 5_000)
+    account.ledger.cancel("p", Cancel(reason="", tax_free=5_000))
+    assert payment_json(account.ledger.find("p"))["amount"]["cancelledTaxFree"] == 20_000
+
+
+def test_whoever_cancels_in_the_console_need_not_divide_it(account: Account) -> None:
+    account.ledger.open("p", MIXED)
+    account.ledger.pay("p")
+    part = account.ledger.cancel("p", Cancel(reason="", amount=61_000, tax_free=None, trigger="CONSOLE"))
+    rest = account.ledger.cancel("p", Cancel(reason="", tax_free=None, trigger="CONSOLE"))
+    assert [(c.amount, c.tax_free) for c in (part, rest)] == [(61_000, 10_000), (10_000, 10_000)]
+
+
+def test_an_untaxed_part_of_a_pre_registered_sum_is_noted_too(account: Account) -> None:
+    account.ledger.pre_register("p", 71_000, "KRW", 20_000)
+    assert account.ledger.registered_tax_free("p") == 20_000
+    assert account.ledger.registered_tax_free("q") == 0
 
 
 def test_a_pre_registered_sum_is_noted_and_not_enforced(account: Account) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
 from fake_portone.ledger import Cancel, Purchase, Status
-from fake_portone.listing import Listing, matching
+from fake_portone.listing import Listed, Listing, matching
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "secret"
@@ -40,7 +40,7 @@ async def test_every_page_of_every_filter_is_the_one_that_sorting_anew_gives() -
             fake.ledger.cancel(name, Cancel(reason="", amount=1))
         listing = a_listing(chance, now)
         page = await fake.api.page(SECRET, listing)
-        found = matching(fake.ledger.payments(), listing, now)
+        found = matching([Listed(p, p.status_changed_at) for p in fake.ledger.payments()], listing, now)
         assert page.total == len(found)
         wanted = found[listing.number * listing.size : (listing.number + 1) * listing.size]
         assert [seen.payment for seen in page.items] == wanted, listing

@@ -405,7 +405,8 @@ async def test_webhooks_verify_and_are_recognised(server: Server, serve: Any) ->
         buyer.deposit("p")
         buyer.cancel_in_console("p", 1_000)
         server.fake.faults.put([Fault("cancel_requested", seconds=60)])
-        await cancel(server, '"a-key-of-sixteen"')
+        account = {"bank": "KAKAO", "number": "3333010000000", "holderName": "a"}
+        assert (await cancel(server, '"a-key-of-sixteen"', refundAccount=account)).status_code == 200
         server.fake.clock.set(advance=60)
         got: list[object] = []
         async with asyncio.timeout(10):
@@ -471,7 +472,7 @@ async def get(server: Server, path: str, **query: str | bytes) -> httpx.Response
         return await http.get(path, params=query, headers={"authorization": f"PortOne {SECRET}"})
 
 
-async def cancel(server: Server, key: str, **asked: int) -> httpx.Response:
+async def cancel(server: Server, key: str, **asked: object) -> httpx.Response:
     headers = {"authorization": f"PortOne {SECRET}", "idempotency-key": key}
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
         return await http.post("/payments/p/cancel", json={"reason": "a", **asked}, headers=headers)

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from adapters.cli.moments import PastMoment
-from adapters.cli.printing import end, fail, remark, say
+from adapters.cli.printing import end, fail, refuse, remark, say
 from adapters.cli.program import Program
+
+if TYPE_CHECKING:  # as in ``program``: a tenth of a second that `--help` does not need
+    from application.use_cases import UseCases
 
 _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -68,7 +72,6 @@ def migrate(program: Program) -> None:
     Stop the processes of the older version first, and start those of this one afterwards. On a schema that is not its
     own a process can keep nothing: its statements fail, and its webhooks get 503, so that PortOne sends them again.
     """
-    remark("processes of an older version must not run beside this one: stop them first, and start the new ones after")
     program.migrate()
     say("the schema is up to date")
 
@@ -112,6 +115,61 @@ def show_order(program: Program, order_id: str, *, as_json: bool) -> None:
     program.ask(lambda ask: print_order(ask, order_id, as_json=as_json))
 
 
+@orders.command("refund")
+@click.argument("order_id", metavar="ID")
+@click.option(
+    "--amount", type=click.IntRange(1), help="In minor units of the order's currency; all that is left if left out."
+)
+@click.option("--reason", required=True, help="Why; PortOne and the payment provider keep it.")
+@click.option(
+    "--to", "account", metavar="BANK:NUMBER:HOLDER", help="The buyer's account, for money that was sent to one."
+)
+@click.option("--key", help="Your name for this refund: asked again with it, nothing is asked twice.")
+@_JSON
+@click.pass_obj
+def refund_order(
+    program: Program,
+    order_id: str,
+    *,
+    amount: int | None,
+    reason: str,
+    account: str | None,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Give money of a paid order back. The worker carries it out; with --to it is carried out at once."""
+    from adapters.cli.refunds import request_refund
+
+    program.ask(
+        lambda ask: request_refund(
+            ask, order_id, amount=amount, reason=reason, account=account, key=key, as_json=as_json
+        )
+    )
+
+
+@orders.command("withdraw-refund")
+@click.argument("order_id", metavar="ID")
+@click.argument("refund_id", metavar="REFUND")
+@_JSON
+@click.pass_obj
+def withdraw_refund(program: Program, order_id: str, refund_id: str, *, as_json: bool) -> None:
+    """Take back a refund that PortOne was not asked for yet, or of which nobody can tell whether it was done."""
+    from adapters.cli.refunds import withdraw
+
+    program.ask(lambda ask: withdraw(ask, order_id, refund_id, as_json=as_json))
+
+
+@orders.command("answer")
+@click.argument("order_id", metavar="ID")
+@click.option("--note", required=True, help="What was done about it; it stands in the order's history.")
+@click.pass_obj
+def answer_attention(program: Program, order_id: str, *, note: str) -> None:
+    """Say that what an order asks a person about was seen to. It is checked at once, and asks again if it has to."""
+    from adapters.cli.orders import answer
+
+    program.ask(lambda ask: answer(ask, order_id, note=note))
+
+
 @gyeolje.group()
 def products() -> None:
     """Say what can be bought."""
@@ -120,15 +178,20 @@ def products() -> None:
 @products.command("put")
 @click.argument("product_id", metavar="ID")
 @click.option("--name", required=True, help="What buyers see.")
-@click.option("--price", required=True, type=click.IntRange(1), help="In minor units: 355000 is 355,000 won.")
+@click.option("--price", required=True, type=int, help="In minor units: 355000 is 355,000 won. 0: nothing to pay.")
 @click.option("--currency", default="KRW", show_default=True, help="Three letters.")
-@click.option("--stock", type=click.IntRange(0), help="How many there are to sell; without limit if left out.")
+@click.option("--stock", type=int, help="How many there ever are, those sold and held among them.  [default: as it is]")
+@click.option("--unlimited", is_flag=True, help="As many as anybody wants, as with a new product.")
+@click.option("--below-held", is_flag=True, help="Let --stock be less than what is sold and held.")
+@click.option("--tax-free/--taxed", default=None, help="Without value added tax, or with it.  [default: as it is]")
 @click.pass_obj
-def put_product(program: Program, product_id: str, *, name: str, price: int, currency: str, stock: int | None) -> None:
-    """Add a product, or replace it, stock included."""
+def put_product(program: Program, /, product_id: str, **said: Any) -> None:
+    """Add a product, or change it. What is sold and held of it stays so."""
     from adapters.cli.products import put_product as put
 
-    program.ask(lambda ask: put(ask, product_id, name=name, price=price, currency=currency, stock=stock))
+    if said["unlimited"] and said["stock"] is not None:
+        refuse("say --stock or --unlimited, and not both")
+    program.ask(lambda ask: put(ask, product_id, **said))
 
 
 @products.command("list")
@@ -174,10 +237,23 @@ def list_orphans(program: Program, limit: int, *, as_json: bool) -> None:
 @gyeolje.command()
 @click.option("--since", type=PastMoment(), help="Begin then: 2026-01-31, 7d, 12h.  [default: 30d]")
 @click.option("--until", type=PastMoment(), help="End then.  [default: now]")
+@click.option("--full", is_flag=True, help="Begin before the first order, and leave none out.")
+@click.option("--resume", metavar="CURSOR", help="Go on where an audit was broken off, as it said then.")
 @_JSON
 @click.pass_obj
-def audit(program: Program, since: datetime | None, until: datetime | None, *, as_json: bool) -> None:
-    """Say where each captured won of a period is; the exit code is 1 where something is unexplained."""
-    from adapters.cli.audit import run_audit
+def audit(
+    program: Program, since: datetime | None, until: datetime | None, resume: str | None, *, full: bool, as_json: bool
+) -> None:
+    """Say where each captured won of a period is; the exit code is 1 where something is wrong with any."""
+    from adapters.cli.audit import read_cursor, run_audit
 
-    end(well=program.ask(lambda ask: run_audit(ask, since=since, until=until, as_json=as_json), quiet=True))
+    if resume is not None and (since is not None or until is not None or full):
+        raise click.UsageError(
+            "--resume goes on with the period of the audit that was broken off: leave the others out"
+        )
+    cursor = read_cursor(resume)
+
+    async def run(ask: UseCases) -> bool:
+        return await run_audit(ask, since=since, until=until, full=full, resume=cursor, as_json=as_json)
+
+    end(well=program.ask(run, quiet=True))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 
-from adapters.cli.printing import money_json, print_json, print_pairs, print_table, shown, time_text
+from adapters.cli.printing import money_json, print_json, print_pairs, print_table, say, shown, time_text
+from application.answer_attention import AnswerAttentionCommand
 from application.read_order import OrderRecord
 from application.use_cases import UseCases
 from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
 from domain.order import Order
 from domain.refund import Refund
+
+OPERATOR = "operator"
+"""Who acts, for the record, where a command is run by hand."""
 
 _COLUMNS = ("status", "reason", "price", "refunded", "placed", "attention")
 
@@ -32,6 +36,12 @@ async def print_order(use_cases: UseCases, order_id: str, *, as_json: bool) -> N
         print_json(record_json(record))
         return
     print_record(record)
+
+
+async def answer(use_cases: UseCases, order_id: str, *, note: str) -> None:
+    """End what an order asks a person about. Raises OrderNotFoundError and NothingToAnswerError."""
+    await use_cases.answer_attention(AnswerAttentionCommand(order_id=OrderId(order_id), by=OPERATOR, note=note))
+    say("answered; the order is checked once more")
 
 
 def print_record(record: OrderRecord) -> None:
@@ -77,7 +87,9 @@ def order_json(order: Order) -> dict[str, object]:
         "expiresAt": time_text(order.expires_at),
         "captured": money_json(order.captured) if order.captured else None,
         "owed": money_json(order.owed),
-        "attention": order.attention,
+        "attention": order.attention.why if order.attention else None,
+        "attentionKind": order.attention.kind.value if order.attention else None,
+        "attentionSince": time_text(order.attention.since) if order.attention else None,
         "checkAt": time_text(order.check_at) if order.check_at else None,
     }
 
@@ -89,11 +101,12 @@ def record_json(record: OrderRecord) -> dict[str, object]:
         "history": [
             {"seq": e.seq, "kind": e.kind.value, "at": time_text(e.at), "data": dict(e.data)} for e in record.history
         ],
-        "refunds": [_refund_json(refund) for refund in record.refunds],
+        "refunds": [refund_json(refund) for refund in record.refunds],
     }
 
 
-def _refund_json(refund: Refund) -> dict[str, object]:
+def refund_json(refund: Refund) -> dict[str, object]:
+    """A refund, and how far it is."""
     return {
         "id": refund.id,
         "status": refund.status.value,
@@ -103,10 +116,12 @@ def _refund_json(refund: Refund) -> dict[str, object]:
         "requestedAt": time_text(refund.requested_at),
         "endedAt": time_text(refund.ended_at) if refund.ended_at else None,
         "failure": refund.failure,
+        "needs": refund.needs.value if refund.needs else None,
+        "cancellationId": refund.cancellation_id,
     }
 
 
 def _row(order: Order) -> tuple[str, ...]:
     reason = order.reason.value if order.reason else ""
     told = (order.status.value, reason, shown(order.price), shown(order.refunded))
-    return (order.id, *told, time_text(order.created_at), order.attention or "")
+    return (order.id, *told, time_text(order.created_at), order.attention.why if order.attention else "")

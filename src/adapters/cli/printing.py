@@ -38,6 +38,12 @@ def fail(*sentences: str) -> NoReturn:
     sys.exit(1)
 
 
+def refuse(sentence: str) -> NoReturn:
+    """End with exit code 2, and one sentence for what was said and cannot be taken."""
+    remark(f"error: {sentence}")
+    sys.exit(2)
+
+
 def end(*, well: bool) -> NoReturn:
     """End with exit code 0, or with 1 where what was found is not well."""
     sys.exit(0 if well else 1)
@@ -68,14 +74,15 @@ class Progress:
 
     _APART = 2.0
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, *, apart: float = _APART) -> None:
         self._doing = doing
+        self._apart = apart
         self._last = time.monotonic()
 
     def tell(self, got_to: str) -> None:
         """Say it, unless something was said just now."""
         now = time.monotonic()
-        if now - self._last < self._APART:
+        if now - self._last < self._apart:
             return
         self._last = now
         remark(f"{self._doing}: {got_to}")

@@ -81,6 +81,9 @@ def _print_swept(swept: Swept, differing: list[OrderId], orphans: list[Orphan]) 
         say("every order is in line with its payment")
     for order_id in differing[:SHOWN_MOST]:
         say(f"  order {order_id}")
+    if swept.unlisted:
+        paid = counted(swept.unlisted, "order")
+        say(f"{paid} paid in the last days the gateway did not list; they are checked by themselves, so many at a time")
     met = swept.orphans + swept.known_orphans
     if met:
         strangers = counted(met, "payment")
@@ -97,6 +100,8 @@ def _swept_json(swept: Swept, differing: list[OrderId], orphans: list[Orphan]) -
         "differing": swept.differing,
         "orphans": swept.orphans,
         "knownOrphans": swept.known_orphans,
+        "again": swept.again,
+        "unlisted": swept.unlisted,
         "orders": list(differing),
         "items": [_orphan_json(orphan) for orphan in orphans],
     }

@@ -31,13 +31,20 @@ from application.errors import (
     WebhookRefusedError,
 )
 from application.handle_webhook_event import WebhookOutcome
-from domain.errors import OrderNotCancellableError
+from domain.errors import BeyondLimitsError, OrderNotCancellableError
 from domain.history import HistoryKind
 
 _REFS = "#/components/schemas/{name}"
 _STORE = (StoreUnavailableError, ConflictError)
 _ORDER = (OrderNotFoundError, *_STORE)
-_PLACING = (ProductNotFoundError, SoldOutError, IdempotencyKeyReusedError, OrderNotPlaceableError, *_STORE)
+_PLACING = (
+    ProductNotFoundError,
+    SoldOutError,
+    BeyondLimitsError,
+    IdempotencyKeyReusedError,
+    OrderNotPlaceableError,
+    *_STORE,
+)
 _CANCELLING = (
     *_ORDER,
     OrderNotCancellableError,
@@ -56,6 +63,7 @@ _REFUSALS: Mapping[str, tuple[Kind, ...]] = {
         ("post /api/v1/orders/{order_id}/verify", (), _ORDER),
         ("post /api/v1/orders/{order_id}/cancel", (), _CANCELLING),
         ("post /api/v1/orders/{order_id}/ticket", (), _ORDER),
+        ("get /api/v1/orders/{order_id}/return", (), _ORDER),
         ("get /api/v1/orders/{order_id}/events", (), (*_ORDER, TooManyStreamsError)),
         ("get /health/live", (), ()),
         ("get /health/ready", (), (StoreUnavailableError,)),
@@ -101,6 +109,7 @@ class _Document(JsonRenderPlugin):
         placing = paths["/api/v1/orders"]["post"]
         placing["requestBody"] = {"required": True, "content": {"application/json": {"schema": place_order}}}
         placing["parameters"] = [_IDEMPOTENCY_KEY]
+        paths["/api/v1/orders/{order_id}/return"]["get"]["parameters"] = [_ORDER_ID, _RETURN_TICKET]
         following = paths["/api/v1/orders/{order_id}/events"]["get"]
         following["parameters"] = [_ORDER_ID, _TICKET, _LAST_EVENT_ID]
         following["responses"]["200"]["content"] = {EVENT_STREAM: {"schema": _event(event)}}
@@ -156,6 +165,12 @@ _TICKET = {
     "name": "ticket",
     "in": "query",
     "description": "In place of the token, for clients that cannot send headers.",
+    "schema": {"type": "string"},
+}
+_RETURN_TICKET = {
+    "name": "ticket",
+    "in": "query",
+    "description": "The one in the `redirectUrl`; good until an hour after the order's time.",
     "schema": {"type": "string"},
 }
 _LAST_EVENT_ID = {

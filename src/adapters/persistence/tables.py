@@ -67,6 +67,13 @@ orders = table(
     column("check_at", Moment),
     column("checks", BigInteger),
     column("failures", BigInteger),
+    column("observed_back_minor", BigInteger),
+    column("observed_deposit_due", Moment),
+    column("observed_disputed", BigInteger),
+    column("announced_at", Moment),
+    column("attention_kind", Words),
+    column("attention_since", Moment),
+    column("by_hand", BigInteger),
 )
 
 refunds = table(
@@ -81,6 +88,15 @@ refunds = table(
     column("status", Words),
     column("ended_at", Moment),
     column("failure", Words),
+    column("needs", Words),
+    column("cancellation_id", Words),
+    column("sent_key", Words),
+    column("sent_minor", BigInteger),
+    column("sent_tax_free_minor", BigInteger),
+    column("sent_left_minor", BigInteger),
+    column("sent_gone_minor", BigInteger),
+    column("sent_at", Moment),
+    column("sent_times", BigInteger),
 )
 
 history = table(
@@ -113,7 +129,9 @@ products = table(
     column("name", Words),
     column("minor", BigInteger),
     column("currency", Words),
-    column("available", BigInteger),
+    column("capacity", BigInteger),
+    column("held", BigInteger),
+    column("tax_free", BigInteger),
 )
 
 placements = table(
@@ -144,4 +162,5 @@ sweeps = table(
     column("holder", Words),
     column("held_until", Moment),
     column("version", BigInteger),
+    column("again_at", Moment),
 )

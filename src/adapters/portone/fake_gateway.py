@@ -1,25 +1,35 @@
-"""The fake as a payment gateway in process: the same ledger and faults, no HTTP between."""
+"""The fake as a payment gateway in process: the same ledger, faults and records, no HTTP between."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from datetime import datetime
 from http import HTTPStatus
 from typing import TypeVar
 
-from application.errors import GatewayBusyError, GatewayDeniedError, GatewayRefusedError, GatewayUnavailableError
-from application.ports import CancelPayment, PaymentGateway
+import msgspec
+
+from adapters.portone import wire
+from application.errors import (
+    GatewayBusyError,
+    GatewayDeniedError,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    Refusal,
+)
+from application.ports import CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
-from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+from domain.payment import Cancellation, Payment
 from fake_portone import FakePortOne
-from fake_portone.api import Seen, SpoiledError
-from fake_portone.ledger import Cancel, Cancelled, RefusedError
+from fake_portone.api import SpoiledError
+from fake_portone.ledger import Cancel, RefusedError
 from fake_portone.listing import Listing
+from fake_portone.readings import Seen
+from fake_portone.shapes import cancellation_json, payment_json
 
 _T = TypeVar("_T")
-_PAGE = 60_000  # all at once, so that no change in between moves a payment from one page to another
 
 
 class FakePortOneGateway(PaymentGateway):
@@ -31,7 +41,6 @@ class FakePortOneGateway(PaymentGateway):
     def __init__(self, fake: FakePortOne, *, api_secret: str | None = None, patience: float = 60.0) -> None:
         self._api = fake.api
         self._secret = fake.api_secret if api_secret is None else api_secret
-        self._store_id = fake.store_id
         self._patience = patience
 
     async def get(self, payment_id: PaymentId) -> Payment | None:
@@ -49,27 +58,32 @@ class FakePortOneGateway(PaymentGateway):
             reason=f"[{cancel.refund_id}] {cancel.reason}",
             amount=cancel.amount.minor,
             expected_left=cancel.left.minor,
+            tax_free=cancel.tax_free.minor,
+            to_account=cancel.account is not None,
             store_id=cancel.store_id,
         )
-        done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.refund_id))
-        return _cancellation(done, cancel.amount.currency)
+        done = await self._answer(self._api.cancel(self._secret, cancel.payment_id, asked, cancel.key))
+        answer = msgspec.json.encode({"cancellation": cancellation_json(done)})
+        return wire.read_cancellation(answer, cancel.amount.currency)
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
         """See PaymentGateway."""
-        await self._answer(self._api.pre_register(self._secret, payment_id, total.minor, total.currency, None))
+        registering = self._api.pre_register(
+            self._secret, payment_id, total.minor, total.currency, None, tax_free=tax_free.minor or None
+        )
+        await self._answer(registering)
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         """See PaymentGateway."""
         await self._answer(self._api.close_account(self._secret, payment_id, store_id, None))
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
         """See PaymentGateway."""
-        listing = Listing(size=_PAGE, store_id=self._store_id, since=since, until=until, newest_first=False)
+        listing = Listing(number=number, size=size, store_id=store_id, since=since, until=until, newest_first=False)
         page = await self._answer(self._api.page(self._secret, listing))
-        if page.total > _PAGE:
-            raise GatewayUnavailableError(f"more than {_PAGE} payments changed")
-        for item in page.items:
-            yield _payment(item)
+        return ChangedPage(payments=[wire.read_listed(_record(item)) for item in page.items], total=page.total)
 
     async def _answer(self, asked: Awaitable[_T]) -> _T:
         try:
@@ -88,34 +102,13 @@ def _translated(refused: RefusedError) -> GatewayDeniedError | GatewayBusyError 
         return GatewayDeniedError("the fake does not accept our credentials")
     if refused.kind == "IDEMPOTENCY_OUTSTANDING_REQUEST":
         return GatewayBusyError("the fake is still working on this very request")
-    return GatewayRefusedError(refused.kind, refused.message)
+    return GatewayRefusedError(refused.kind, refused.message, kind=wire.REFUSALS.get(refused.kind, Refusal.LATER))
 
 
 def _payment(seen: Seen) -> Payment:
-    payment = seen.payment
-    currency = payment.purchase.currency
-    status = PaymentStatus.UNKNOWN if seen.said else PaymentStatus(payment.status.value)
-    waits = payment.account if status is PaymentStatus.VIRTUAL_ACCOUNT_ISSUED else None
-    return Payment(
-        id=payment.id,
-        status=status,
-        said=seen.said or payment.status.value,
-        total=Money(payment.purchase.total, currency),
-        cancelled=Money(payment.cancelled, currency),
-        store_id=payment.purchase.store_id,
-        channel_type=payment.purchase.channel_type,
-        attempt=payment.transaction_id,
-        changed_at=payment.status_changed_at,
-        updated_at=payment.updated_at,
-        deposit_due=waits.due if waits else None,
-        cancellations=tuple(_cancellation(c, currency) for c in payment.cancellations),
-    )
+    """The record as our own client reads it: what stands in it is decided in one place."""
+    return wire.read_payment(_record(seen))
 
 
-def _cancellation(done: Cancelled, currency: str) -> Cancellation:
-    return Cancellation(
-        id=done.id,
-        status=CancellationStatus(done.status.value),
-        amount=Money(done.amount, currency),
-        reason=done.reason,
-    )
+def _record(seen: Seen) -> bytes:
+    return msgspec.json.encode(payment_json(seen.payment, seen.said, strange=seen.strange))

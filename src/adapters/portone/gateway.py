@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -24,20 +24,18 @@ from application.errors import (
     GatewayDeniedError,
     GatewayRefusedError,
     GatewayUnavailableError,
+    Refusal,
 )
-from application.ports import CancelPayment, PaymentGateway
+from application.ports import CancelPayment, ChangedPage, PaymentGateway
 from domain.ids import PaymentId
 from domain.money import Money
 from domain.payment import Cancellation, Payment
 
 _ANSWER_MOST = 2**20
 _PAGE_MOST = 16 * 2**20  # a hundred records, each with the log of its webhooks
-_PAGE_SIZE = 100
-_PAGED_MOST = 60_000  # PortOne refuses to page further
 _REASON_MOST = 200
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
-_OVERLAP = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,53 +117,40 @@ class PortOneGateway(PaymentGateway):
             body["storeId"] = cancel.store_id
         if cancel.amount != cancel.left:
             body["amount"] = cancel.amount.minor
+        if cancel.tax_free:
+            body["taxFreeAmount"] = cancel.tax_free.minor
+        if cancel.account is not None:
+            body["refundAccount"] = {
+                "bank": cancel.account.bank,
+                "number": cancel.account.number,
+                "holderName": cancel.account.holder,
+            }
         done = await self._change(
-            f"{_payment_path(cancel.payment_id)}/cancel", body, {"Idempotency-Key": f'"{cancel.refund_id}"'}
+            f"{_payment_path(cancel.payment_id)}/cancel", body, {"Idempotency-Key": f'"{cancel.key}"'}
         )
         return wire.read_cancellation(done, cancel.amount.currency)
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
         """See PaymentGateway."""
-        await self._change(
-            f"{_payment_path(payment_id)}/pre-register",
-            {"storeId": self._store_id, "totalAmount": total.minor, "currency": total.currency},
-        )
+        body = {"storeId": self._store_id, "totalAmount": total.minor, "currency": total.currency}
+        if tax_free:
+            body["taxFreeAmount"] = tax_free.minor
+        await self._change(f"{_payment_path(payment_id)}/pre-register", body)
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         """See PaymentGateway."""
         await self._change(f"{_payment_path(payment_id)}/virtual-account/close{_in_store(store_id)}")
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        """See PaymentGateway. A payment whose record cannot be read comes as UNKNOWN, its neighbours as they are.
-
-        Each page starts just before the last change that was seen, not at a page number: a payment that changes
-        again meanwhile leaves the window, and would push its successor into a page already read.
-        """
-        start, number = since, 0
-        seen: set[tuple[str, datetime | None]] = set()
-        while (number + 1) * _PAGE_SIZE <= _PAGED_MOST:
-            page = {(payment.id, payment.changed_at): payment for payment in await self._page(start, until, number)}
-            fresh = [payment for key, payment in page.items() if key not in seen]
-            for payment in fresh:
-                yield payment
-            if not fresh and len(page) < _PAGE_SIZE:
-                return
-            seen |= page.keys()
-            last = max((at for _, at in page if at is not None), default=start)
-            if last - _OVERLAP > start:
-                start, number = last - _OVERLAP, 0
-                seen = {(name, at) for name, at in seen if at is None or at >= start}
-            else:
-                number += 1
-        raise GatewayUnavailableError("more payments changed at one instant than the gateway lets one page through")
-
-    async def _page(self, start: datetime, until: datetime, number: int) -> list[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        """See PaymentGateway. What PortOne calls the change of a payment's status, it filters by."""
         asked = {
-            "page": {"number": number, "size": _PAGE_SIZE},
+            "page": {"number": number, "size": size},
             "filter": {
-                "storeId": self._store_id,
+                "storeId": store_id,
                 "timestampType": "STATUS_CHANGED_AT",
-                "from": _rfc3339(start),
+                "from": _rfc3339(since),
                 "until": _rfc3339(until),
                 "sortBy": "STATUS_CHANGED_AT",
                 "sortOrder": "ASC",
@@ -173,7 +158,7 @@ class PortOneGateway(PaymentGateway):
         }
         url = f"/payments?requestBody={quote(msgspec.json.encode(asked), safe='')}"
         answer = await self._ask(url, self._deadline(), most=_PAGE_MOST)
-        return wire.read_listed_payments(answer.body)
+        return wire.read_changed_page(answer.body)
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._patience.asking
@@ -218,7 +203,7 @@ class PortOneGateway(PaymentGateway):
             raise GatewayBusyError("the gateway is still working on this very request")
         if code is None or not _is_definite(answer.status):
             raise _unusable(answer)
-        raise GatewayRefusedError(code[:64])
+        raise GatewayRefusedError(code[:64], kind=wire.REFUSALS.get(code, Refusal.LATER))
 
     async def _send(
         self, method: str, url: str, headers: httpx.Headers, *, extensions: dict[str, Any], content: bytes | None = None

@@ -142,7 +142,14 @@ def _read(name: WebhookId, body: bytes) -> WebhookEvent:
         return _event_of_2024_01_01(name, said)
     data = said.get("data")
     about = data if isinstance(data, dict) else {}
-    return _event(name, said.get("type"), about.get("paymentId"), about.get("storeId"), instant(said.get("timestamp")))
+    return _event(
+        name,
+        said.get("type"),
+        about.get("paymentId"),
+        store_id=about.get("storeId"),
+        cancellation_id=about.get("cancellationId"),
+        occurred_at=instant(said.get("timestamp")),
+    )
 
 
 def _form(body: bytes) -> dict[str, object]:
@@ -163,7 +170,13 @@ def _event_of_2024_01_01(name: WebhookId, said: Mapping[str, object]) -> Webhook
 
 
 def _event(
-    name: WebhookId, kind: object, payment_id: object, store_id: object = None, occurred_at: datetime | None = None
+    name: WebhookId,
+    kind: object,
+    payment_id: object,
+    *,
+    store_id: object = None,
+    cancellation_id: object = None,
+    occurred_at: datetime | None = None,
 ) -> WebhookEvent:
     known = _text(kind) or UNKNOWN_TYPE
     return WebhookEvent(
@@ -173,6 +186,7 @@ def _event(
         store_id=_text(store_id),
         occurred_at=occurred_at,
         implies=_IMPLIES.get(known, frozenset()),
+        cancellation_id=_text(cancellation_id),
         understood=known in _IMPLIES,
     )
 

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from application.ports import Checkout, Customer
 from domain.order import Order
 
-_NAME_MOST = 100  # KakaoPay's item_name
+_NAME_MOST = 100  # characters of KakaoPay's item_name (developers.kakao.com, single payment); PortOne names no limit
+_CUT = "…"
 
 
 class PortOneWindow:
@@ -27,19 +28,29 @@ class PortOneWindow:
         self._channel_key = channel_key
         self._public_url = public_url.rstrip("/")
 
-    def __call__(self, order: Order, customer: Customer | None) -> Checkout:
+    def __call__(self, order: Order, customer: Customer | None, ticket: str) -> Checkout:
         """See PaymentWindow. ``currency`` is spelled as PortOne's record spells it; the SDK takes both forms."""
         return Checkout(
             store_id=self._store_id,
             channel_key=self._channel_key,
             payment_id=order.payment_id,
-            order_name=order.name[:_NAME_MOST],
+            order_name=_name(order),
             total_amount=order.price.minor,
             currency=order.price.currency,
             pay_method="EASY_PAY",
-            redirect_url=f"{self._public_url}/?order={quote(order.id, safe='')}",
+            redirect_url=f"{self._public_url}/?order={quote(order.id, safe='')}&ticket={quote(ticket, safe='')}",
+            tax_free_amount=order.tax_free.minor or None,
             customer=_customer(customer) if customer else None,
         )
+
+
+def _name(order: Order) -> str:
+    """The order's name. One that is too long loses of its first thing, and never how many others there are."""
+    if len(order.name) <= _NAME_MOST:
+        return order.name
+    first = order.lines[0].name if order.lines and order.name.startswith(order.lines[0].name) else order.name
+    others = order.name[len(first) :]
+    return first[: _NAME_MOST - len(others) - len(_CUT)].rstrip() + _CUT + others
 
 
 def _customer(customer: Customer) -> dict[str, str] | None:

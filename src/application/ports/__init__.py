@@ -9,11 +9,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from application.ports.gateway import (
+    PAGED_MOST,
     CancelPayment,
+    ChangedPage,
     Checkout,
     Customer,
     PaymentGateway,
     PaymentWindow,
+    RefundAccount,
     WebhookReader,
 )
 from application.ports.storing import (
@@ -38,8 +41,10 @@ NewId = Callable[[], str]
 """A new name, ``[0-9a-f]{32}``: 128 bits from a cryptographic source, never the same twice."""
 
 __all__ = [
+    "PAGED_MOST",
     "CancelPayment",
     "Catalog",
+    "ChangedPage",
     "Checkout",
     "Clock",
     "Customer",
@@ -53,6 +58,7 @@ __all__ = [
     "PaymentWindow",
     "PlacedBefore",
     "Placements",
+    "RefundAccount",
     "Refunds",
     "Store",
     "Subscription",

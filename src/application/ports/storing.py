@@ -53,10 +53,23 @@ class Orders(Protocol):
         """
         ...
 
-    async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
-        """At most ``limit`` orders with ``check_at`` at or before ``now``, those due longest, each to one caller.
+    async def unfinished(self, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50) -> Sequence[Order]:
+        """The first ``limit`` orders that owe money back or ask for a person, strictly after ``after``.
 
-        Their ``check_at`` becomes ``until``: a caller that dies leaves them due again from then on.
+        By ``(created_at, id)``, the oldest first.
+        """
+        ...
+
+    async def first_placed_at(self) -> datetime | None:
+        """When the first order was placed; None if there is none."""
+        ...
+
+    async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
+        """At most ``limit`` orders that are due at ``now``, by ``check_at``, each to one caller.
+
+        Due is one with ``check_at`` at or before ``now``, and one with a ``check_at`` further away than any check is
+        ever planned: that one was planned by a wrong clock. Their ``check_at`` becomes ``until``: a caller that dies
+        leaves them due again from then on.
         """
         ...
 
@@ -87,6 +100,10 @@ class Refunds(Protocol):
         """Every refund of this order, the oldest first."""
         ...
 
+    async def of_orders(self, order_ids: Sequence[OrderId]) -> Mapping[OrderId, Sequence[Refund]]:
+        """Every refund of these orders, the oldest first, by order, without those that have none."""
+        ...
+
 
 class History(Protocol):
     """What happened, append-only."""
@@ -113,10 +130,17 @@ class Inbox(Protocol):
 
 
 class Catalog(Protocol):
-    """What can be bought, and how much of it is left."""
+    """What can be bought, how much of it there is, and how much of that is held."""
 
     async def put(self, product: Product) -> None:
-        """Keep this product; the one of the same id is replaced, with its stock."""
+        """Keep this product; the one of the same id is replaced, but for what is held of it.
+
+        That changes by ``hold`` and ``release`` alone: nothing is held of a new one.
+        """
+        ...
+
+    async def by_id(self, product_id: ProductId) -> Product | None:
+        """The product of this id, None if there is none. In a writing unit it is held until the unit ends."""
         ...
 
     async def products(self) -> Sequence[Product]:
@@ -124,14 +148,18 @@ class Catalog(Protocol):
         ...
 
     async def hold(self, product_id: ProductId, quantity: int) -> Product:
-        """Take ``quantity`` off what is available, and return the product as it is then.
+        """Hold ``quantity`` of what is available, and return the product as it is then.
 
-        Raises ProductNotFoundError or SoldOutError, and nothing is taken.
+        Of a product without limit nothing is held, and no row is written: so no buyer waits for another.
+        Raises ProductNotFoundError or SoldOutError, and nothing is held.
         """
         ...
 
     async def release(self, product_id: ProductId, quantity: int) -> None:
-        """Put ``quantity`` back. A product that is gone, or without limit, stays as it is."""
+        """Let go of ``quantity`` that was held, whether or not the product has a limit by now; of no more than is held.
+
+        A product that is gone stays gone.
+        """
         ...
 
 

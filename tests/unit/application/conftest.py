@@ -14,21 +14,27 @@ from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore, MemoryUnit
 from adapters.portone.fake_gateway import FakePortOneGateway
 from adapters.portone.window import PortOneWindow
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders, Checked
 from application.handle_webhook_event import HandleWebhookEvent, WebhookOutcome
 from application.place_order import Placed, PlaceOrder, PlaceOrderCommand
 from application.ports import Customer, PaymentGateway
+from application.put_product import PutProduct
 from application.read_order import OrderRecord, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
+from application.tickets import ReadReturn
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
 from domain.ids import PaymentId, ProductId, WebhookId
+from domain.limits import Limits
 from domain.money import Money
 from domain.payment import CancellationStatus, Payment, PaymentStatus, Shop
+from domain.policy import Policy
 from domain.webhook_event import WebhookEvent
 from fake_portone import FakePortOne, FakePortOneSettings
 from fake_portone.clock import FakeClock
@@ -50,6 +56,9 @@ class World:
         store: MemoryStore | None = None,
         *,
         budget: float = UNHURRIED,
+        policy: Policy | None = None,
+        slow_patience: float = UNHURRIED,
+        limits: Limits | None = None,
     ) -> None:
         self._now = datetime(2026, 1, 1, 9, tzinfo=UTC)
         self._ids = itertools.count(1)
@@ -61,27 +70,43 @@ class World:
         self.gateway = gateway
         shop = Shop(store_id=STORE, channel_type="LIVE")
         window = PortOneWindow(store_id=STORE, channel_key=CHANNEL, public_url="https://shop.example")
-        self.reconcile = reconcile = ReconcileOrder(self.store, self.notifier, self.now, self.new_id, shop)
+        self.reconcile = reconcile = ReconcileOrder(
+            self.store, self.notifier, self.now, self.new_id, shop, policy=policy
+        )
         self.read_order = ReadOrder(self.store)
         self.show_order = ShowOrder(self.store)
         self.place_order = PlaceOrder(
-            store=self.store, gateway=gateway, window=window, clock=self.now, new_id=self.new_id, ttl=TTL
+            store=self.store,
+            gateway=gateway,
+            window=window,
+            clock=self.now,
+            new_id=self.new_id,
+            ttl=TTL,
+            limits=limits,
+            policy=policy,
         )
+        self.read_return = ReadReturn(self.store, self.now)
+        self.put_product = PutProduct(self.store)
         self.verify_payment = VerifyPayment(self.read_order, gateway, reconcile, self.now)
         self.cancel_order = CancelOrder(self.read_order, gateway, reconcile)
         self.handle_webhook_event = HandleWebhookEvent(self.store, gateway, reconcile, self.now, budget=budget)
-        self.refund_order = RefundOrder(self.store, self.notifier, self.now)
+        carry_out_refunds = CarryOutRefunds(self.store, gateway, reconcile, self.now)
+        self.refund_order = RefundOrder(
+            self.store, self.notifier, self.now, gateway=gateway, carry_out_refunds=carry_out_refunds
+        )
+        self.withdraw_refund = WithdrawRefund(self.store, self.notifier, self.now)
+        self.answer_attention = AnswerAttention(self.store, self.notifier, self.now)
         self.check_due_orders = CheckDueOrders(
             store=self.store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(self.store, gateway, reconcile),
+            carry_out_refunds=carry_out_refunds,
             clock=self.now,
+            patience=slow_patience,
         )
         self.sweep_payments = SweepPayments(
-            store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3
+            store=self.store, gateway=gateway, shop=shop, clock=self.now, new_id=self.new_id, batch=3, policy=policy
         )
-
         self.audit_payments = AuditPayments(store=self.store, gateway=gateway, shop=shop, clock=self.now, batch=3)
 
     def now(self) -> datetime:
@@ -98,9 +123,9 @@ class World:
 
     async def stock(self) -> None:
         async with self.store.writing() as unit:
-            await unit.catalog.put(Product(id=ProductId("seat"), name="VIP 1열 1번", price=won(355_000), available=1))
+            await unit.catalog.put(Product(id=ProductId("seat"), name="VIP 1열 1번", price=won(355_000), capacity=1))
             await unit.catalog.put(Product(id=ProductId("programme"), name="프로그램 북", price=won(20_000)))
-            await unit.catalog.put(Product(id=ProductId("poster"), name="poster", price=Money(999, "USD"), available=9))
+            await unit.catalog.put(Product(id=ProductId("poster"), name="poster", price=Money(999, "USD"), capacity=9))
             await unit.catalog.put(Product(id=ProductId("free"), name="a smile", price=won(0)))
             await unit.commit()
 
@@ -114,12 +139,14 @@ class World:
 
     def purchase(self, placed: Placed, **changed: Any) -> Purchase:
         asked = placed.checkout
+        assert asked is not None
         honest: dict[str, Any] = {
             "store_id": asked.store_id,
             "channel_key": asked.channel_key,
             "order_name": asked.order_name,
             "total": asked.total_amount,
             "currency": asked.currency,
+            "tax_free": asked.tax_free_amount or 0,
         }
         return Purchase(**(honest | changed))
 
@@ -134,7 +161,13 @@ class World:
         self.fake.faults.put(faults)
 
     def event(
-        self, placed: Placed, kind: str = "Transaction.Paid", *, webhook_id: str | None = None, implies: Any = PAID
+        self,
+        placed: Placed,
+        kind: str = "Transaction.Paid",
+        *,
+        webhook_id: str | None = None,
+        implies: Any = PAID,
+        cancellation_id: str | None = None,
     ) -> WebhookEvent:
         return WebhookEvent(
             id=WebhookId(webhook_id or self.new_id()),
@@ -143,6 +176,7 @@ class World:
             store_id=STORE,
             occurred_at=self.now(),
             implies=implies,
+            cancellation_id=cancellation_id,
         )
 
     async def webhook(self, placed: Placed, kind: str = "Transaction.Paid", **more: Any) -> WebhookOutcome:

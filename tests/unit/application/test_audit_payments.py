@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -12,18 +12,21 @@ import pytest
 
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.fake_gateway import FakePortOneGateway
-from application.audit_payments import Audit, AuditProgress
-from application.errors import GatewayUnavailableError
+from application.answer_attention import AnswerAttentionCommand
+from application.audit_payments import Audit, AuditPayments, AuditProgress
+from application.errors import GatewayUnavailableError, UnreadableRecordError
 from application.place_order import Placed
+from application.ports import ChangedPage
 from application.refund_order import RefundOrderCommand
+from domain.attention import AttentionKind
 from domain.audit import Balance, Finding, FindingKind
 from domain.ids import OrderId, PaymentId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
-from domain.payment import Payment
+from domain.payment import UNREADABLE, Payment, PaymentStatus, Shop
 from fake_portone.faults import Fault
-from fake_portone.ledger import Cancel, Purchase
+from fake_portone.ledger import Cancel, CancelStatus, Purchase, Status
 
 PRICE = 20_000
 
@@ -115,7 +118,9 @@ async def test_a_refund_that_failed_is_owed_as_long_as_the_order_owes_it(world: 
     placed = await completed(world, total=7)
     world.faults(Fault(name="cancel_failed", times=1))
     await world.check()
-    assert order_of(world, placed).attention == "a refund failed; it is asked for again"
+    attention = order_of(world, placed).attention
+    assert attention is not None
+    assert attention.kind is AttentionKind.REFUND_FAILED
     assert await won(world) == Balance(captured=7, owed=7)
 
     falsify(world, placed, owed=Money(0, "KRW"))
@@ -268,6 +273,7 @@ async def test_what_the_two_sides_do_not_both_bear_out_is_unexplained(world: Any
     assert (finding.kind, finding.order_id) == (FindingKind.UNEXPLAINED, placed.order.id)
     assert finding.payment_id == placed.order.payment_id
     assert finding.why == why
+    assert finding.amount is not None
     assert finding.amount.minor == amount
     assert found.balances["KRW"].unexplained == amount
     assert found.balances["KRW"].completed == 4 * PRICE
@@ -309,9 +315,9 @@ class Made:
             return payment
         return replace(payment, **self._changed)
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        async for payment in self._inner.changed_since(since, until):
-            yield replace(payment, **self._changed)
+    async def changed_page(self, *asked: Any, **more: Any) -> ChangedPage:
+        page = await self._inner.changed_page(*asked, **more)
+        return replace(page, payments=[replace(payment, **self._changed) for payment in page.payments])
 
     async def audit(self, world: Any, _: Placed) -> Audit:
         world.audit_payments._gateway = self
@@ -396,14 +402,15 @@ async def test_changes_dated_ahead_of_our_clock_are_audited_too(world: Any) -> N
 async def test_a_payment_that_changes_while_it_is_listed_is_entered_once(world: Any) -> None:
     placed = await completed(world)
     gateway = Made(world)
-    inner = gateway.changed_since
+    inner = gateway.changed_page
 
-    async def twice(since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        (payment,) = [one async for one in inner(since, until)]
-        for name in (payment.id, payment.id, "1", "2", "3", "4", "5", payment.id):
-            yield replace(payment, id=name)
+    async def twice(*asked: Any, number: int, size: int) -> ChangedPage:
+        (payment,) = (await inner(*asked, number=0, size=size)).payments
+        names = (payment.id, "1", "2", payment.id, "3", "4", "5", payment.id)
+        on_page = [replace(payment, id=name, said="PAID" + " " * number) for name in names]
+        return ChangedPage(payments=on_page[number * size : (number + 1) * size], total=6)
 
-    gateway.changed_since = twice  # type: ignore[method-assign]
+    gateway.changed_page = twice  # type: ignore[method-assign]
     found = await gateway.audit(world, placed)
 
     assert found.balances["KRW"] == Balance(captured=6 * PRICE, completed=PRICE, orphaned=5 * PRICE)
@@ -423,7 +430,8 @@ async def test_it_tells_how_far_it_has_got(world: Any) -> None:
     await world.audit_payments(None, None, told.append)
 
     assert [step.payments for step in told] == [3, 6, 7]
-    assert all(step.at is not None for step in told)
+    assert [step.at for step in told] == [None, None, world.now()], "a window counts once it was read to its end"
+    assert told[-1].so_far.payments == 7
 
 
 async def test_it_names_a_thousand_of_a_kind_and_counts_the_rest(world: Any) -> None:
@@ -442,6 +450,205 @@ async def test_it_writes_nothing(world: Any) -> None:
     await completed(world, total=3)
     world.store.writing = None
     assert (await audit(world)).is_clean
+
+
+# --- what cannot be read, and what was broken off -----------------------------------------------------------------
+
+
+class Broken:
+    """The gateway, one of whose records nobody can read, and which is gone after so many requests."""
+
+    def __init__(self, world: Any, *, unreadable: str | None = None, requests: int = 10**9) -> None:
+        self._inner = FakePortOneGateway(world.fake)
+        self._unreadable = unreadable
+        self._requests = requests
+
+    async def get(self, payment_id: PaymentId) -> Payment | None:
+        self._count()
+        if payment_id == self._unreadable:
+            raise UnreadableRecordError("a payment record cannot be read")
+        return await self._inner.get(payment_id)
+
+    async def changed_page(self, *asked: Any, **more: Any) -> ChangedPage:
+        self._count()
+        page = await self._inner.changed_page(*asked, **more)
+        unread: dict[str, Any] = {"status": PaymentStatus.UNKNOWN, "said": UNREADABLE}
+        return replace(page, payments=[replace(p, **unread) if p.id == self._unreadable else p for p in page.payments])
+
+    def _count(self) -> None:
+        self._requests -= 1
+        if self._requests < 0:
+            raise GatewayUnavailableError("gone")
+
+
+async def test_one_record_that_cannot_be_read_is_a_finding_and_the_rest_is_read(world: Any) -> None:
+    placed = [await completed(world) for _ in range(7)]
+    world.audit_payments._gateway = Broken(world, unreadable=placed[3].order.payment_id)
+    found = await audit(world)
+
+    (finding,) = found.findings
+    assert not found.is_clean
+    assert (finding.kind, finding.order_id) == (FindingKind.UNREADABLE, placed[3].order.id)
+    assert found.balances["KRW"] == Balance(captured=6 * PRICE, completed=6 * PRICE, unexplained=PRICE)
+    assert found.payments == 7
+
+
+async def test_a_record_that_is_in_no_list_and_cannot_be_read_is_a_finding_too(world: Any) -> None:
+    placed = await completed(world, store_id="store-2")
+    await completed(world)
+    world.audit_payments._gateway = Broken(world, unreadable=placed.order.payment_id)
+    found = await audit(world)
+
+    assert [(f.kind, f.order_id) for f in found.findings] == [(FindingKind.UNREADABLE, placed.order.id)]
+    assert (found.payments, found.unlisted) == (2, 1)
+
+
+async def a_month(world: Any) -> None:
+    """Ninety payments over a month: some of nobody's, some in another store, some of which only one side knows all."""
+    for number in range(90):
+        placed = await completed(world, **({"store_id": "store-2"} if number % 17 == 0 else {}))
+        if number % 7 == 0:
+            cancel_in_console(world, placed, 1_000)
+        if number % 11 == 0:
+            world.fake.buyer.pay(f"strange {number}", world.purchase(placed, total=5_000))
+        world.pass_time(hours=7)
+
+
+@pytest.mark.proves("an audit that is broken off goes on where it was, and comes to the same sums")
+async def test_an_audit_that_is_broken_off_anywhere_goes_on_to_the_same_sums(world: Any, cases: Any) -> None:
+    await a_month(world)
+    whole = await audit(world)
+    assert whole.payments > 90
+    kinds = {FindingKind.UNEXPLAINED, FindingKind.ORPHANED, FindingKind.OWED_LATE}
+    assert {kind for kind, count in whole.counts.items() if count} == kinds
+    requests, broken = 0, 0
+    while True:
+        told: list[AuditProgress] = []
+        world.audit_payments._gateway = Broken(world, requests=requests)
+        try:
+            assert await world.audit_payments(None, None, told.append) == whole
+            break
+        except GatewayUnavailableError:
+            broken += 1
+        resume = told[-1].cursor if told else None
+        world.audit_payments._gateway = Broken(world)
+        ended = await world.audit_payments(resume=resume)
+        assert replace(ended, findings=[]) == replace(whole, findings=[]), requests
+        requests += 3
+    cases.run += broken
+    assert broken > 20
+
+
+async def test_what_was_found_before_it_was_broken_off_is_told(world: Any) -> None:
+    await a_month(world)
+    whole = await audit(world)
+    told: list[AuditProgress] = []
+    world.audit_payments._gateway = Broken(world, requests=60)
+    with pytest.raises(GatewayUnavailableError):
+        await world.audit_payments(None, None, told.append)
+    before = told[-1].so_far
+    assert list(before.findings) == list(whole.findings)[: len(before.findings)]
+    assert before.findings
+
+
+# --- all that there ever was, and what is unfinished --------------------------------------------------------------
+
+
+async def test_in_full_everything_since_the_first_order_is_covered(world: Any) -> None:
+    first = await completed(world)
+    world.pass_time(days=400)
+    await completed(world)
+    cancel_in_console(world, first)
+    found = await world.audit_payments(full=True)
+    assert found.balances["KRW"].captured == 2 * PRICE
+    assert found.since == first.order.created_at - timedelta(days=1)
+
+    world.pass_time(days=400)
+    assert (await audit(world)).payments == 0
+    assert (await world.audit_payments(full=True)).balances["KRW"].captured == 2 * PRICE
+
+
+async def test_in_full_an_order_is_covered_however_its_payment_is_dated(world: Any) -> None:
+    """Neither the list, which is asked for a time, nor the period of the order would have it."""
+    for days in (-10_000, 10_000):
+        placed = await completed(world)
+        dated = world.now() + timedelta(days=days)
+        record = world.fake.ledger._payments._records[str(placed.order.payment_id)]
+        world.fake.ledger._payments._records[record.id] = replace(record, status_changed_at=dated)
+        observed = order_of(world, placed).observed
+        assert observed is not None
+        falsify(world, placed, observed=replace(observed, changed_at=dated))
+    assert (await world.audit_payments(full=True)).payments == 2
+    assert (await audit(world)).payments == 1, "to come, and nobody said until when"
+
+
+async def test_of_a_shop_that_sold_nothing_there_is_nothing_in_full(world: Any) -> None:
+    found = await world.audit_payments(full=True)
+    assert (found.payments, found.since) == (0, world.now() - timedelta(days=1))
+
+
+async def test_what_is_owed_is_late_after_a_day_and_covered_however_old(world: Any) -> None:
+    placed = await completed(world)
+    command = RefundOrderCommand(
+        order_id=placed.order.id, amount=Money(3_000, "KRW"), reason="", requested_by="me", idempotency_key="1"
+    )
+    await world.refund_order(command)
+    for days, late in ((0.9, False), (0.2, True), (100, True)):
+        world.pass_time(days=days)
+        found = await audit(world)
+        assert [f.kind for f in found.findings] == [FindingKind.OWED_LATE] * late
+        assert found.is_clean is not late
+        assert found.balances["KRW"] == Balance(captured=PRICE, completed=17_000, owed=3_000), "once"
+
+
+async def test_a_refund_that_is_refused_for_good_is_told_until_somebody_answers_however_old(world: Any) -> None:
+    placed = await completed(world)
+    command = RefundOrderCommand(
+        order_id=placed.order.id, amount=Money(3_000, "KRW"), reason="", requested_by="me", idempotency_key="1"
+    )
+    await world.refund_order(command)
+    world.faults(Fault(name="cancel_refused", times=1))
+    await world.check()
+    for days in (0, 100):
+        world.pass_time(days=days)
+        (finding,) = (await audit(world)).findings
+        assert (finding.kind, finding.amount) == (FindingKind.UNANSWERED, Money(3_000, "KRW"))
+    await world.answer_attention(AnswerAttentionCommand(order_id=placed.order.id, by="me", note="in cash"))
+    assert (await audit(world)).is_clean
+
+
+async def test_money_that_came_back_is_unexplained(world: Any) -> None:
+    """A refund that had succeeded bounces: the gateway has the money again, and an order that asks for a person."""
+    placed = await completed(world)
+    cancel_in_console(world, placed)
+    await world.webhook(placed, "Transaction.Cancelled")
+    world.pass_time(hours=1)
+    ledger = world.fake.ledger._payments._records
+    record = ledger[str(placed.order.payment_id)]
+    undone = replace(record.cancellations[0], status=CancelStatus.FAILED)
+    moved = {"status_changed_at": world.now(), "updated_at": world.now()}
+    ledger[record.id] = replace(record, status=Status.PAID, cancellations=(undone,), **moved)
+    await world.sweep_payments()
+    await world.check()
+    assert order_of(world, placed).attention is not None
+    (finding,) = (await audit(world)).findings
+    assert (finding.kind, finding.amount) == (FindingKind.UNEXPLAINED, Money(PRICE, "KRW"))
+
+
+async def test_payments_of_every_store_of_ours_are_in_the_sums(world: Any) -> None:
+    placed = await completed(world)
+    world.fake.buyer.pay("strange", world.purchase(placed, store_id="store-2", total=5_000))
+    assert (await audit(world)).balances["KRW"] == Balance(captured=PRICE, completed=PRICE)
+    both = AuditPayments(
+        store=world.store,
+        gateway=world.gateway,
+        shop=Shop(store_id="store-1", channel_type="LIVE"),
+        clock=world.now,
+        other_stores=["store-2", "store-3"],
+        batch=3,
+    )
+    assert (await both()).balances["KRW"] == Balance(captured=PRICE + 5_000, completed=PRICE, orphaned=5_000)
+    assert (await both()).unlisted == 0
 
 
 async def a_day_of_business(world: Any, chance: random.Random) -> list[Placed]:

@@ -12,6 +12,7 @@ import pytest
 from adapters.persistence.memory import MemoryStore, MemoryUnit
 from application.errors import GatewayUnavailableError, StoreUnavailableError
 from application.ports import CancelPayment
+from domain.attention import AttentionKind
 from domain.ids import PaymentId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
@@ -29,7 +30,7 @@ class Gateway:
         self._hanging = asyncio.Event()
         self._answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.trouble: dict[PaymentId, Exception] = {}
-        self.forgets = self.forgets_after_cancel = False
+        self.forgets = self.forgets_after_cancel = self.cancels_hang = False
         self.lags: Payment | None = None
         self.cancelled: list[CancelPayment] = []
 
@@ -45,6 +46,8 @@ class Gateway:
 
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
         self.cancelled.append(cancel)
+        if self.cancels_hang:
+            await asyncio.Event().wait()
         done: Cancellation = await self._inner.cancel(cancel)
         self.forgets = self.forgets_after_cancel
         return done
@@ -141,8 +144,9 @@ async def test_checks_that_keep_failing_tell_a_person_why(new_world: Any) -> Non
     world.gateway.trouble[broken.order.payment_id] = ZeroDivisionError("secret")
     for _ in range(6):
         await world.check(minutes=10)
-    said = [(await world.record(placed)).order.attention for placed in (spoilt, broken)]
-    assert said == [
+    asked = [(await world.record(placed)).order.attention for placed in (spoilt, broken)]
+    assert {attention.kind for attention in asked} == {AttentionKind.CHECKS_FAIL}
+    assert [attention.why for attention in asked] == [
         "checking has kept failing: 503 from the gateway",
         "checking has kept failing: ZeroDivisionError",
     ]
@@ -259,7 +263,7 @@ async def test_nothing_goes_back_in_a_currency_that_the_record_does_not_say(new_
     (checked,) = await world.check(seconds=1)
     assert (checked.failure, checked.error, world.gateway.cancelled) == (None, None, [])
     order = (await world.record(placed)).order
-    assert order.attention == "the gateway says it took 355000 KRW, and said 355000 USD before"
+    assert order.attention.why == "the gateway says it took 355000 KRW, and said 355000 USD before"
     world.gateway.lags = None
     await world.rest(placed)
     assert world.net(placed) == 0
@@ -273,3 +277,30 @@ async def test_money_the_bank_thinks_about_is_not_checked_again_at_once(world: A
     order = (await world.record(placed)).order
     assert order.owed.minor == 1_000
     assert order.check_at - world.now() > timedelta(seconds=4)
+
+
+async def test_refunds_that_hang_keep_no_other_order_from_its_check_and_are_few(new_world: Any) -> None:
+    world = await new_world(Gateway, slow_patience=0.01)
+    owing = [await world.place(("programme", 1)) for _ in range(20)]
+    for placed in owing:
+        world.pay(placed, total=1000)
+        await world.webhook(placed)
+    world.gateway.cancels_hang = True
+    paid = await world.place()
+    world.pay(paid)
+    world.pass_time(seconds=40)
+
+    for _ in range(3):
+        await world.check_due_orders()
+    assert (await world.record(paid)).order.status is OrderStatus.COMPLETED
+    assert len(world.gateway.cancelled) == 8
+    world.gateway.cancels_hang = False
+    await world.check_due_orders.finish(0)
+    assert await until_given_back(world, owing)
+
+
+async def until_given_back(world: Any, owing: list[Any]) -> bool:
+    """Check for an hour; whether all of it went back."""
+    for _ in range(60):
+        await world.check(minutes=1)
+    return all(world.fake.ledger.balance(placed.order.payment_id).net == 0 for placed in owing)

@@ -12,8 +12,9 @@ import pytest
 
 from adapters.notify.in_process import InProcessNotifier
 from application.errors import OrderNotFoundError, StoreUnavailableError, TooManyStreamsError
-from application.follow_order import FollowOrder, IssueTicket, OrderEvent, Pace, RedeemTicket
+from application.follow_order import FollowOrder, OrderEvent, Pace
 from application.ports import Store
+from application.tickets import IssueTicket, RedeemTicket
 
 QUICK = Pace(heartbeat=0.02, catch_up=0.01, lifetime=5)
 Stream = AsyncGenerator[OrderEvent | None, None]

@@ -7,18 +7,24 @@ import itertools
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from application.errors import GatewayUnavailableError, IdempotencyKeyReusedError, OrderNotFoundError
 from application.handle_webhook_event import WebhookOutcome
+from application.put_product import PutProductCommand
 from application.refund_order import RefundOrderCommand
+from domain.attention import AttentionKind
 from domain.errors import OrderNotCancellableError, RefundNotPossibleError
-from domain.ids import OrderId
+from domain.ids import OrderId, ProductId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
+from domain.payment import PaymentStatus
+from domain.policy import Policy
 from domain.refund import RefundStatus
+from domain.schedule import LAGGING
 from fake_portone.faults import Fault
 
 COMPLETED, CANCELLED, PENDING = OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.PENDING
@@ -99,7 +105,8 @@ async def test_an_order_that_nobody_changed_is_not_read_again_to_reconcile_it(ov
     assert [name for name, _ in world.store.heard] == ["writing"]
     assert first.order.checks == 1
     again = await world.reconcile(placed.order, None, on_schedule=True)
-    assert again.order.checks == 2, "an order that somebody changed is read, and decided anew"
+    assert [name for name, _ in world.store.heard] == ["writing"] * 2 + ["reading", "writing"]
+    assert again.order == first.order, "an order that somebody changed is read, and decided anew; his plan stands"
 
 
 async def test_news_notifies_whoever_follows_the_order_and_nothing_else_does(world: Any) -> None:
@@ -259,7 +266,8 @@ async def test_a_channel_type_that_nobody_knows_gives_nothing_back_and_waits_for
         await world.check(minutes=5)
     record = await world.record(placed)
     assert (record.order.status, record.refunds) == (PENDING, [])
-    assert "'SANDBOX'" in (record.order.attention or "")
+    assert record.order.attention.kind is AttentionKind.UNKNOWN_CHANNEL
+    assert "'SANDBOX'" in record.order.attention.why
     assert world.net(placed) == 355_000
     assert not (await world.audit_payments()).is_clean
     world.faults()
@@ -484,7 +492,8 @@ async def test_an_account_that_cannot_be_closed_is_tried_until_it_is(world: Any)
     assert record.order.attention is None
 
 
-async def test_a_deposit_after_the_orders_own_time_completes_it(world: Any) -> None:
+async def test_a_deposit_after_the_orders_own_time_completes_it_where_the_shop_allows_for_it(new_world: Any) -> None:
+    world = await new_world(policy=Policy(deposit_within=timedelta(days=1)))
     placed = await world.place()
     world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
     await world.webhook(placed, "Transaction.VirtualAccountIssued", implies=frozenset())
@@ -543,7 +552,7 @@ async def test_a_refund_the_bank_is_thinking_about_holds_up_no_other(overheard_w
     world.store.heard.clear()
     await world.check()
     asked = [told[0].refund_id for name, told in world.store.heard if name == "cancel"]
-    assert asked == [second.id], "and not the first again"
+    assert set(asked) == {second.id}, "and not the first again"
     world.pass_time(hours=6)
     record = await world.rest(placed)
     assert {each.id: each.status for each in record.refunds} == dict.fromkeys(
@@ -679,11 +688,20 @@ async def test_a_refund_that_became_impossible_between_two_others_holds_up_neith
 
 async def test_products_go_back_in_the_order_in_which_every_unit_takes_them(overheard_world: Any) -> None:
     world = overheard_world
+    book = PutProductCommand(id=ProductId("programme"), name="프로그램 북", price=Money(20_000, "KRW"), capacity=9)
+    await world.put_product(book)
     placed = await world.place(("seat", 1), ("programme", 2))
     await world.cancel_order(placed.order.id, placed.token)
     taken = [asked for name, asked in world.store.heard if name == "hold"]
     returned = [asked for name, asked in world.store.heard if name == "release"]
     assert taken == returned == [("programme", 2), ("seat", 1)], "or two units could wait for each other"
+
+
+async def test_what_had_no_limit_took_nothing_and_nothing_goes_back(overheard_world: Any) -> None:
+    world = overheard_world
+    placed = await world.place(("seat", 1), ("programme", 2))
+    await world.cancel_order(placed.order.id, placed.token)
+    assert [asked for name, asked in world.store.heard if name == "release"] == [("seat", 1)]
 
 
 async def test_two_refunds_at_once_never_give_back_more_than_was_paid(world: Any) -> None:
@@ -769,8 +787,31 @@ async def test_an_unknown_status_changes_nothing_and_asks_for_a_person(world: An
     await world.webhook(placed)
     order = (await world.record(placed)).order
     assert order.status is PENDING
-    assert "does not know" in (order.attention or "")
+    assert order.attention.kind is AttentionKind.UNKNOWN_STATUS
+    assert "does not know" in order.attention.why
     world.faults()
     record = await world.rest(placed)
     assert record.order.status is COMPLETED
     assert record.order.attention is None
+
+
+async def test_an_announcement_that_the_record_does_not_show_is_checked_after_whatever_is_due_now(world: Any) -> None:
+    placed = await world.place()
+    world.pay(placed)
+    await world.webhook(placed)
+    await refund(world, placed, 1)
+    event = replace(world.event(placed, "Transaction.Cancelled"), implies=frozenset({PaymentStatus.CANCELLED}))
+    assert await world.handle_webhook_event(event) is WebhookOutcome.RECONCILED
+    assert (await world.record(placed)).order.check_at == world.now() + LAGGING
+
+
+async def test_a_check_ends_only_the_plan_that_it_was_for(world: Any) -> None:
+    placed = await world.place()
+    soon = world.now() + LAGGING
+    assert soon < placed.order.check_at
+    await world.handle_webhook_event(replace(world.event(placed), implies=frozenset({PaymentStatus.PAID})))
+    await world.reconcile(placed.order, None, on_schedule=True)
+    assert (await world.record(placed)).order.check_at == soon, "what somebody planned since stands"
+    for _ in range(5):  # the last of which would be tried again after half a minute
+        await world.reconcile.failed(placed.order, "503")
+    assert (await world.record(placed)).order.check_at <= soon, "nor is it put off by a check that failed"

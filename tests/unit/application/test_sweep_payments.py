@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -13,14 +13,15 @@ import pytest
 from adapters.persistence.memory import MemoryStore
 from application.errors import GatewayUnavailableError
 from application.place_order import Placed
-from application.ports import PaymentGateway
+from application.ports import ChangedPage, PaymentGateway
 from application.sweep_payments import SweepPayments, SweepProgress, Swept
 from domain.ids import PaymentId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.payment import Payment, PaymentStatus, Shop
+from domain.policy import Policy
 from domain.reconciliation import differs_from
-from domain.sweep import FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep
+from domain.sweep import AHEAD, FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep
 from fake_portone.faults import Fault
 from fake_portone.ledger import Cancel
 
@@ -48,7 +49,7 @@ async def kept(world: Any) -> Sweep:
 
 async def orphans(world: Any) -> list[Orphan]:
     async with world.store.reading() as unit:
-        return list(await unit.orphans.page(limit=1000))
+        return list(await unit.orphans.page(limit=10_000))
 
 
 def cancel_in_console(world: Any, placed: Placed, amount: int | None = None) -> None:
@@ -284,17 +285,21 @@ class Stage:
         self.ids += 1
         return f"{self.ids:032x}"
 
-    async def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
-        self.asked.append((since, until))
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        assert store_id == "store-1"
+        if not number:
+            self.asked.append((since, until))
         within = [p for p in self.payments if p.changed_at is None or since <= p.changed_at <= until]
-        for count, one in enumerate(within):
-            if count == self.broken_after:
-                raise GatewayUnavailableError("a page could not be read")
-            if count == self.hangs_after:
-                self.hanging.set()
-                await asyncio.Event().wait()
-            self.handed_out += 1
-            yield one
+        on_page = range(number * size, min((number + 1) * size, len(within)))
+        if self.broken_after in on_page:
+            raise GatewayUnavailableError("a page could not be read")
+        if self.hangs_after in on_page:
+            self.hanging.set()
+            await asyncio.Event().wait()
+        self.handed_out += len(on_page)
+        return ChangedPage(payments=[within[place] for place in on_page], total=len(within))
 
 
 def payment(payment_id: str, *, at: datetime | None = START, status: PaymentStatus = PaymentStatus.PAID) -> Payment:
@@ -314,22 +319,53 @@ def every_minute(count: int, since: datetime = START - timedelta(hours=1)) -> li
     return [payment(f"{n:032d}", at=since + timedelta(minutes=n)) for n in range(count)]
 
 
-async def test_the_first_sweep_goes_back_a_week_and_the_next_one_to_just_before_the_last_change() -> None:
+async def test_the_first_sweep_goes_back_a_week_and_the_next_one_to_just_before_the_end_of_the_last() -> None:
     world = Stage(every_minute(5))
     await sweep(world)
     await sweep(world)
 
-    last = world.payments[-1].changed_at
-    assert last is not None
-    assert [since for since, _ in world.asked] == [START - FIRST - OVERLAP, last - OVERLAP]
-    assert (await kept(world)).reached == last
+    assert world.asked == [
+        (START - FIRST - OVERLAP, START + AHEAD),
+        (START - MARGIN - OVERLAP, START + AHEAD),
+    ]
+    assert (await kept(world)).reached == START - MARGIN
 
 
-async def test_a_sweep_without_any_change_moves_nothing() -> None:
+async def test_a_sweep_without_any_change_moves_the_point_all_the_same() -> None:
+    """It is the end of our own window: what was not there was seen not to be."""
     world = Stage([])
     await sweep(world)
 
-    assert (await kept(world)).reached is None
+    assert (await kept(world)).reached == START - MARGIN
+
+
+async def test_more_than_fit_a_window_are_swept_window_by_window_and_the_point_follows() -> None:
+    world = Stage(every_minute(2_500, START - timedelta(days=3)), batch=100)
+    page = world.changed_page
+
+    async def until_a_day_ago(
+        store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
+        found = await page(store_id, since, until, number=number, size=size)
+        if found.total <= 1_000 and until > START - timedelta(days=2):
+            raise GatewayUnavailableError("a page could not be read")
+        return found
+
+    world.changed_page = until_a_day_ago  # type: ignore[method-assign]
+    with pytest.raises(GatewayUnavailableError):
+        await sweep(world)
+
+    reached = (await kept(world)).reached
+    assert reached is not None
+    assert START - timedelta(days=3) < reached <= START - timedelta(days=2)
+    seen = await orphans(world)
+    assert {p.id for p in world.payments if p.changed_at is not None and p.changed_at <= reached} <= {
+        one.payment_id for one in seen
+    }
+    world.changed_page, world.asked = page, []  # type: ignore[method-assign]
+    await sweep(world)
+    assert world.asked[0][0] == reached - OVERLAP
+    assert len(await orphans(world)) == 2_500
 
 
 async def test_a_sweep_that_the_gateway_breaks_off_keeps_what_was_done_and_the_next_one_goes_on() -> None:
@@ -338,12 +374,12 @@ async def test_a_sweep_that_the_gateway_breaks_off_keeps_what_was_done_and_the_n
     with pytest.raises(GatewayUnavailableError):
         await sweep(world)
 
-    assert len(await orphans(world)) == 7, "also those of the batch that was not full"
-    assert (await kept(world)).reached == world.payments[6].changed_at
+    assert len(await orphans(world)) == 6, "the pages before the one that could not be read"
+    assert (await kept(world)).reached is None, "the window was not read to its end"
     world.broken_after = None
     world.at += timedelta(seconds=1)
     swept = await sweep(world)
-    assert (swept.orphans, len(await orphans(world))) == (3, 10)
+    assert (swept.orphans, len(await orphans(world))) == (4, 10)
 
 
 @pytest.mark.proves("a sweep that dies is gone on with, and skips nothing")
@@ -364,7 +400,7 @@ async def test_a_sweep_that_dies_anywhere_is_gone_on_with(cases: Any) -> None:
         await sweep(world)
         cases.run += 1
         assert len(await orphans(world)) == 11
-        assert (await kept(world)).reached == world.payments[-1].changed_at
+        assert (await kept(world)).reached == START - MARGIN
 
 
 async def test_a_sweep_from_an_earlier_time_does_not_move_the_point_back() -> None:
@@ -381,10 +417,10 @@ async def test_a_sweep_from_an_earlier_time_does_not_move_the_point_back() -> No
 async def test_a_sweep_from_an_earlier_time_may_move_the_point_on() -> None:
     world = Stage(every_minute(10))
     await sweep(world)
-    world.payments = every_minute(20)
+    world.at += timedelta(hours=1)
     await sweep(world, START - timedelta(days=30))
 
-    assert (await kept(world)).reached == world.payments[-1].changed_at
+    assert (await kept(world)).reached == START + timedelta(hours=1) - MARGIN
 
 
 async def test_a_sweep_that_leaves_a_gap_behind_the_point_does_not_move_it() -> None:
@@ -392,13 +428,12 @@ async def test_a_sweep_that_leaves_a_gap_behind_the_point_does_not_move_it() -> 
     await sweep(world, START - timedelta(minutes=20))
     assert (await kept(world)).reached is None
 
-    world.payments = every_minute(5)
     await sweep(world)
-    world.payments = every_minute(30)
-    await sweep(world, START - timedelta(minutes=31))
-    assert (await kept(world)).reached == world.payments[4].changed_at
     world.at += timedelta(hours=1)
-    assert (await sweep(world)).payments == 30
+    await sweep(world, START)
+    assert (await kept(world)).reached == START - MARGIN
+    world.payments.append(payment("9" * 32, at=START - timedelta(seconds=30)))
+    assert (await sweep(world)).orphans == 1
 
 
 async def test_changes_dated_ahead_of_our_clock_are_seen_and_the_point_stays_behind_it() -> None:
@@ -433,10 +468,10 @@ async def test_a_clock_of_ours_that_falls_back_skips_nothing() -> None:
     assert (await sweep(world)).orphans == 1
 
 
-async def test_payments_without_a_time_do_not_stop_the_sweep_and_move_no_point() -> None:
+async def test_payments_without_a_time_do_not_stop_the_sweep() -> None:
     world = Stage([payment(f"{n:032d}", at=None) for n in range(4)])
     assert (await sweep(world)).payments == 4
-    assert (await kept(world)).reached is None
+    assert (await kept(world)).reached == START - MARGIN
 
 
 # --- one at a time ----------------------------------------------------------------------------------------------
@@ -478,15 +513,14 @@ async def test_a_sweeper_that_lost_its_lease_stops_at_its_next_batch() -> None:
     slow, other = world.sweeper(), world.sweeper()
     taken_over: list[Swept | None] = []
 
-    async def while_another_takes_over(*_: datetime) -> AsyncIterator[Payment]:
-        for count, one in enumerate(world.payments):
-            if count == 4:
-                world.at += LEASE
-                world.changed_since = changes  # type: ignore[method-assign]
-                taken_over.append(await other())
-            yield one
+    async def while_another_takes_over(*asked: Any, number: int, size: int) -> ChangedPage:
+        if number == 1:
+            world.at += LEASE
+            world.changed_page = page  # type: ignore[method-assign]
+            taken_over.append(await other())
+        return await page(*asked, number=number, size=size)
 
-    changes, world.changed_since = world.changed_since, while_another_takes_over  # type: ignore[method-assign,assignment]
+    page, world.changed_page = world.changed_page, while_another_takes_over  # type: ignore[method-assign,assignment]
     swept = await slow()
 
     assert swept is not None
@@ -513,7 +547,7 @@ async def test_no_payment_of_a_batch_is_asked_for_before_the_batch_before_it_was
     held: list[int] = []
     await world.sweep_payments(None, lambda told: held.append(world.handed_out - told.so_far.payments))
 
-    assert held == [0] * 10
+    assert held == [0] * 11, "ten full pages, and one that shows that they were all"
 
 
 async def test_progress_tells_what_was_found_after_each_batch(world: Any) -> None:
@@ -554,3 +588,12 @@ async def test_an_order_that_somebody_changes_meanwhile_is_read_and_decided_agai
     assert changed
     assert (await world.record(placed)).order.check_at == world.now()
     assert payment_id == placed.order.payment_id
+
+
+async def test_a_sweep_goes_by_the_shops_own_time_for_a_deposit(new_world: Any) -> None:
+    world = await new_world(policy=Policy(deposit_within=timedelta(days=3)))
+    placed = await world.place()
+    world.fake.buyer.issue_account(placed.order.payment_id, world.purchase(placed))
+    await world.webhook(placed, "Transaction.VirtualAccountIssued", implies=frozenset())
+    world.pass_time(hours=5)
+    assert (await sweep(world)).differing == 0, "by the usual time it would have to be given up"

@@ -5,20 +5,14 @@ from __future__ import annotations
 import base64
 import copy
 import pickle
+from datetime import timedelta
 
 import msgspec
 import pytest
 
-from bootstrap.settings import (
-    FAKE_API_SECRET,
-    FAKE_CHANNEL_KEY,
-    FAKE_STORE_ID,
-    FAKE_WEBHOOK_SECRET,
-    Secret,
-    SettingsError,
-    read_settings,
-)
-from fake_portone import DEFAULT_API_SECRET, DEFAULT_CHANNEL_KEY, DEFAULT_STORE_ID, DEFAULT_WEBHOOK_SECRET
+from bootstrap.doctor import limits_in_force
+from bootstrap.settings import FAKE_STORE_ID, Secret, SettingsError, read_settings
+from domain.money import Money
 
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef").decode()
 REAL = {
@@ -54,6 +48,15 @@ def test_with_the_fake_everything_else_has_a_default() -> None:
     assert settings.api_url == "http://127.0.0.1:8100"
 
 
+@pytest.mark.parametrize(("said", "days"), [({}, 3), ({"GYEOLJE_SWEEP_AGAIN_DAYS": "0"}, 0)])
+def test_how_many_days_are_swept_again_is_said_or_three(said: dict[str, str], days: int) -> None:
+    assert read_settings(REAL | said).sweep_again == timedelta(days=days)
+
+
+def test_ninety_days_at_the_most_are_swept_again() -> None:
+    assert read_settings(REAL | {"GYEOLJE_SWEEP_AGAIN_DAYS": "90"}).sweep_again == timedelta(days=90)
+
+
 def test_two_webhook_secrets_may_be_given_while_rotating() -> None:
     other = base64.b64encode(b"another 16 bytes").decode()
     settings = read_settings(REAL | {"PORTONE_WEBHOOK_SECRETS": f"{WEBHOOK_SECRET}, {other}"})
@@ -82,6 +85,21 @@ def test_an_empty_variable_counts_as_missing() -> None:
         ({"PORTONE_CHANNEL_TYPE": "live"}, "PORTONE_CHANNEL_TYPE"),
         ({"GYEOLJE_ORDER_TTL": "soon"}, "GYEOLJE_ORDER_TTL"),
         ({"GYEOLJE_ORDER_TTL": "0"}, "GYEOLJE_ORDER_TTL"),
+        ({"GYEOLJE_SWEEP_AGAIN_DAYS": "-1"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
+        ({"GYEOLJE_SWEEP_AGAIN_DAYS": "91"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
+        ({"GYEOLJE_SWEEP_AGAIN_DAYS": "0.5"}, "GYEOLJE_SWEEP_AGAIN_DAYS"),
+        ({"GYEOLJE_FIRST_HOLD": "-1"}, "GYEOLJE_FIRST_HOLD"),
+        ({"GYEOLJE_ORDER_UNITS_MOST": "0"}, "GYEOLJE_ORDER_UNITS_MOST"),
+        ({"GYEOLJE_ORDER_UNITS_MOST": "2001"}, "GYEOLJE_ORDER_UNITS_MOST"),
+        ({"GYEOLJE_PRODUCT_UNITS_MOST": "0"}, "GYEOLJE_PRODUCT_UNITS_MOST"),
+        ({"GYEOLJE_PRODUCT_UNITS_MOST": "101"}, "GYEOLJE_PRODUCT_UNITS_MOST"),
+        ({"GYEOLJE_LIMITS": "KRW"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=100"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=100-"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=1-2-3"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "krw=100-200"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": "KRW=200-100"}, "GYEOLJE_LIMITS"),
+        ({"GYEOLJE_LIMITS": f"KRW=1-{10**16}"}, "GYEOLJE_LIMITS"),
         ({"GYEOLJE_DATABASE_URL": "mysql://x"}, "GYEOLJE_DATABASE_URL"),
         ({"GYEOLJE_WEBHOOK_PATH": "webhooks"}, "GYEOLJE_WEBHOOK_PATH"),
         ({"GYEOLJE_ALLOWED_ORIGINS": "*"}, "GYEOLJE_ALLOWED_ORIGINS"),
@@ -130,6 +148,37 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     assert secret.fingerprint() == "372eb377"
 
 
-def test_what_the_service_takes_for_granted_with_the_fake_is_what_the_fake_takes_for_granted() -> None:
-    ours = (FAKE_API_SECRET, FAKE_STORE_ID, FAKE_CHANNEL_KEY, FAKE_WEBHOOK_SECRET)
-    assert ours == (DEFAULT_API_SECRET, DEFAULT_STORE_ID, DEFAULT_CHANNEL_KEY, DEFAULT_WEBHOOK_SECRET)
+def test_an_order_is_limited_as_kakaopay_limits_a_payment_unless_the_shop_says_otherwise() -> None:
+    usual = read_settings(REAL).limits
+    assert usual.amounts == ((Money(100, "KRW"), Money(2_000_000, "KRW")),)
+    assert (usual.product_units, usual.order_units) == (10, 20)
+    said = {
+        "GYEOLJE_LIMITS": "KRW=1-5, USD=100-200",
+        "GYEOLJE_ORDER_UNITS_MOST": "7",
+        "GYEOLJE_PRODUCT_UNITS_MOST": "3",
+    }
+    limits = read_settings(REAL | said).limits
+    assert limits.amounts == ((Money(1, "KRW"), Money(5, "KRW")), (Money(100, "USD"), Money(200, "USD")))
+    assert (limits.product_units, limits.order_units) == (3, 7)
+    assert read_settings(REAL | {"GYEOLJE_LIMITS": "none"}).limits.amounts == ()
+
+
+def test_goods_are_held_for_five_minutes_until_the_payment_window_opens_unless_the_shop_says_otherwise() -> None:
+    assert read_settings(REAL).policy.first_hold == timedelta(minutes=5)
+    assert read_settings(REAL | {"GYEOLJE_FIRST_HOLD": "60"}).policy.first_hold == timedelta(minutes=1)
+    assert read_settings(REAL | {"GYEOLJE_FIRST_HOLD": "0"}).policy.first_hold is None
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({}, "one payment: 100 to 2,000,000 KRW (minor units); one order: 20 units, 10 of a product; held for 300 s"),
+        ({"GYEOLJE_LIMITS": "none"}, "one payment: any amount"),
+        ({"GYEOLJE_ORDER_TTL": "60"}, "held for 60 s, and for 60 s once the window opens"),
+        ({"GYEOLJE_FIRST_HOLD": "0"}, "held for 900 s, and for 900 s once the window opens"),
+    ],
+)
+def test_the_doctor_tells_the_limits_in_force(said: dict[str, str], sentence: str) -> None:
+    finding = limits_in_force(read_settings(REAL | said))
+    assert finding.ok
+    assert sentence in finding.says

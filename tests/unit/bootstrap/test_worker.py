@@ -20,6 +20,7 @@ class Scripted:
     def __init__(self, *script: Any) -> None:
         self._script = list(script)
         self.ended = asyncio.Event()
+        self.finished_within: float | None = None
 
     async def __call__(self) -> Sequence[Checked]:
         if not self._script:
@@ -29,6 +30,9 @@ class Scripted:
         if isinstance(step, Exception):
             raise step
         return cast("Sequence[Checked]", step)
+
+    async def finish(self, within: float) -> None:
+        self.finished_within = within
 
 
 def checked(**more: Any) -> Checked:
@@ -64,17 +68,24 @@ async def test_a_check_that_hangs_is_cancelled_soon_after_the_stop() -> None:
     begun = asyncio.Event()
     cancelled = asyncio.Event()
 
-    async def hang() -> Sequence[Checked]:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        return []
+    class Hanging(Scripted):
+        async def __call__(self) -> Sequence[Checked]:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+            return []
 
-    await run(hang, begun)
+    await run(Hanging(), begun)
     assert cancelled.is_set()
+
+
+async def test_slow_work_gets_a_moment_to_finish_after_the_stop() -> None:
+    check = Scripted()
+    await run(check, check.ended)
+    assert check.finished_within == 1.5
 
 
 async def sweep_until(sweep: Any, stop_when: asyncio.Event) -> None:

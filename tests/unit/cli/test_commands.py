@@ -23,6 +23,7 @@ from adapters.persistence.memory import MemoryStore
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ShowOrder
 from application.use_cases import UseCases
+from domain.ids import ProductId
 from domain.money import Money
 
 T = TypeVar("T")
@@ -77,7 +78,85 @@ def test_a_product_is_put_and_listed() -> None:
     assert "∞" in table
     items = json.loads(run(process, "products", "list", "--json").stdout)["items"]
     price = {"amount": 4500, "currency": "KRW"}
-    assert {"id": "tea", "name": "차", "price": price, "available": 3} in items
+    tea = {"id": "tea", "name": "차", "price": price, "taxFree": False, "available": 3, "stock": 3, "held": 0}
+    assert tea in items
+
+
+PUT = ("products", "put", "tea", "--name", "차", "--price", "4500")
+
+
+def kept(process: NotedProcess) -> dict[str, Any]:
+    [item] = json.loads(run(process, "products", "list", "--json").stdout)["items"]
+    return cast("dict[str, Any]", item)
+
+
+async def hold(process: NotedProcess, quantity: int) -> None:
+    async with process.store.writing() as unit:
+        await unit.catalog.hold(ProductId("tea"), quantity)
+        await unit.commit()
+
+
+def test_what_a_command_does_not_say_of_a_product_stays_as_it_is() -> None:
+    process = NotedProcess()
+    run(process, *PUT, "--stock", "3", "--tax-free")
+    run(process, *PUT)
+    assert (kept(process)["stock"], kept(process)["taxFree"]) == (3, True)
+    run(process, *PUT, "--unlimited", "--taxed")
+    assert (kept(process)["stock"], kept(process)["taxFree"]) == (None, False)
+    run(process, *PUT)
+    assert kept(process)["available"] is None
+
+
+def test_a_stock_below_what_is_held_is_refused_unless_it_is_meant() -> None:
+    process = NotedProcess()
+    run(process, *PUT, "--stock", "3")
+    asyncio.run(hold(process, 2))
+    refused = run(process, *PUT, "--stock", "1")
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        "error: 2 of 'tea' are sold or held, which is more than a stock of 1; "
+        "say --below-held if no more is to be sold until some of them come back\n"
+    )
+    assert (kept(process)["stock"], kept(process)["held"], kept(process)["available"]) == (3, 2, 1)
+    assert run(process, *PUT, "--stock", "1", "--below-held").exit_code == 0
+    assert (kept(process)["stock"], kept(process)["held"], kept(process)["available"]) == (1, 2, 0)
+
+
+def test_a_product_may_cost_nothing() -> None:
+    process = NotedProcess()
+    assert run(process, "products", "put", "invitation", "--name", "초대권", "--price", "0").exit_code == 0
+    assert kept(process)["price"] == {"amount": 0, "currency": "KRW"}
+
+
+NEVER = [
+    ({"id": ""}, "error: an id has 1 to 64 characters, and not 0\n"),
+    ({"id": "x" * 65}, "error: an id has 1 to 64 characters, and not 65\n"),
+    ({"id": "a\tb"}, "error: the id 'a\\tb' has control characters in it, or spaces at its ends\n"),
+    ({"--name": "  "}, "error: a product has a name that buyers can see\n"),
+    ({"--name": "a\x07"}, "error: the name 'a\\x07' has control characters in it\n"),
+    ({"--price": "-1"}, "error: -1 is not a whole number of minor units from 0 to 1000000000000000\n"),
+    ({"--price": str(10**15 + 1)}, "error: 1000000000000001 is not a whole number of minor units from 0 to 10"),
+    ({"--currency": "krw"}, "error: 'krw' is not a three-letter currency code\n"),
+    ({"--stock": str(2**63)}, "error: there can be from 0 to 9223372036854775807 of a product, and not 92"),
+    ({"--stock": "-1"}, "error: there can be from 0 to 9223372036854775807 of a product, and not -1\n"),
+    ({"--stock": "1", "--unlimited": None}, "error: say --stock or --unlimited, and not both\n"),
+]
+
+
+@pytest.mark.parametrize(("said", "sentence"), NEVER)
+def test_what_could_never_be_bought_is_refused_in_one_sentence_and_not_kept(
+    said: dict[str, str | None], sentence: str
+) -> None:
+    process = NotedProcess()
+    usual: dict[str, str | None] = {"id": "tea", "--name": "차", "--price": "4500"}
+    options = usual | said
+    words = [word for name, value in options.items() if name != "id" for word in (name, value) if word is not None]
+    refused = run(process, "products", "put", *words, "--", str(options["id"]))
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(sentence)
+    assert refused.stderr.count("\n") == 1
+    assert refused.stdout == ""
+    assert json.loads(run(process, "products", "list", "--json").stdout) == {"items": []}
 
 
 @pytest.mark.parametrize("listing", [("orders", "list"), ("orphans", "list"), ("products", "list")])

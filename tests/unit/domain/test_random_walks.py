@@ -15,7 +15,8 @@ from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Order, OrderLine
 from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus, Shop
-from domain.reconciliation import check_failed, place, reconcile, request_refund
+from domain.policy import Policy
+from domain.reconciliation import check_failed, end_attention, place, reconcile, request_refund
 from domain.refund import Refund, RefundStatus
 from domain.revision import Reconciliation
 
@@ -35,6 +36,9 @@ PURCHASES = st.sampled_from(
 COURSES = st.sampled_from(["SUCCEEDED", "SUCCEEDED", "REQUESTED", "FAILED"])
 AMOUNTS = st.integers(1, 1200)
 RARELY = st.sampled_from([False] * 19 + [True])  # else most walks are over before anybody paid
+EXPIRES = T0 + timedelta(minutes=15)
+POLICY = Policy(deposit_within=timedelta(hours=2))
+CHARGEBACK = "chargeback"
 
 
 @dataclass
@@ -48,6 +52,10 @@ class Ledger:
     deposit_due: datetime | None = None
     changed: int = 0
     cancellations: list[tuple[str, str, int, str]] = field(default_factory=list)  # id, status, amount, reason
+    most_cancelled: int = 0
+    disputed: bool = False
+    bounced: bool = False
+    dishonest: bool = False
     unknown_status: bool = False
     unknown_channel: bool = False
     records: list[Payment] = field(default_factory=list)
@@ -61,6 +69,7 @@ class Ledger:
     def open(self, purchase: tuple[str, int, str, str]) -> None:
         self.attempts += 1
         self.purchase, self.deposit_due = purchase, None
+        self.dishonest |= purchase != HONEST
         self.move("READY")
 
     def cancel(self, reason: str, amount: int, course: str) -> None:
@@ -75,9 +84,17 @@ class Ledger:
 
     def after_cancelling(self, course: str) -> None:
         if course == "SUCCEEDED":
+            self.most_cancelled = max(self.most_cancelled, self.cancelled)
             self.move("CANCELLED" if self.cancelled == self.captured else "PARTIAL_CANCELLED")
         else:
             self.move()
+
+    def bounce(self, position: int) -> None:
+        """Money that went back comes again: a refund bounced, a dispute was won."""
+        name, _, amount, reason = self.cancellations[position]
+        self.cancellations[position] = (name, "FAILED", amount, reason)
+        self.bounced = True
+        self.move("PARTIAL_CANCELLED" if self.cancelled else "PAID")
 
     @property
     def captured(self) -> int:
@@ -91,6 +108,10 @@ class Ledger:
     def cancellable(self) -> int:
         requested = sum(amount for _, status, amount, _ in self.cancellations if status == "REQUESTED")
         return self.captured - self.cancelled - requested
+
+    @property
+    def gone(self) -> list[int]:
+        return [position for position, entry in enumerate(self.cancellations) if entry[1] == "SUCCEEDED"]
 
     @property
     def thinking(self) -> list[int]:
@@ -112,9 +133,16 @@ class Ledger:
             updated_at=T0 + timedelta(milliseconds=self.ticks),
             deposit_due=self.deposit_due if self.status == "VIRTUAL_ACCOUNT_ISSUED" else None,
             cancellations=tuple(
-                Cancellation(id=name, status=CancellationStatus(status), amount=Money(amount, currency), reason=reason)
+                Cancellation(
+                    id=name,
+                    status=CancellationStatus(status),
+                    amount=Money(amount, currency),
+                    reason=reason,
+                    charged_back=reason == CHARGEBACK,
+                )
                 for name, status, amount, reason in self.cancellations
             ),
+            disputed=self.disputed,
         )
 
     def says(self) -> Payment | None:
@@ -134,13 +162,14 @@ class Walk(RuleBasedStateMachine):
         self.refunds: dict[str, Refund] = {}
         self.ids = 0
         self.restocked = 0
+        self.heard_undated = False
         placed = place(
             order_id=OrderId("a" * 32),
             payment_id=PaymentId("p" * 32),
             token_hash="0" * 64,
             lines=[OrderLine(product_id=ProductId("vip"), name="VIP", quantity=1, price=Money(PRICE, "KRW"))],
             now=T0,
-            expires_at=T0 + timedelta(minutes=15),
+            expires_at=EXPIRES,
         )
         self.order = placed.order
         self.entries += placed.entries
@@ -187,6 +216,23 @@ class Walk(RuleBasedStateMachine):
     def somebody_cancels_in_the_console(self, amount: int, course: str) -> None:
         self.ledger.cancel("console", min(amount, self.ledger.cancellable), course)
 
+    @precondition(lambda self: self.ledger.captured)
+    @rule()
+    def the_buyer_denies_it_or_comes_round(self) -> None:
+        self.ledger.disputed = not self.ledger.disputed
+        self.ledger.move()
+
+    @precondition(lambda self: self.ledger.disputed and self.ledger.cancellable > 0)
+    @rule(whole=st.booleans())
+    def the_card_network_takes_it_back(self, *, whole: bool) -> None:
+        self.ledger.disputed = False
+        self.ledger.cancel(CHARGEBACK, self.ledger.cancellable if whole else 1, "SUCCEEDED")
+
+    @precondition(lambda self: self.ledger.gone)
+    @rule(data=st.data())
+    def money_comes_back(self, data: st.DataObject) -> None:
+        self.ledger.bounce(data.draw(st.sampled_from(self.ledger.gone)))
+
     @precondition(lambda self: self.ledger.thinking)
     @rule(course=st.sampled_from(["SUCCEEDED", "FAILED"]))
     def the_bank_makes_up_its_mind(self, course: str) -> None:
@@ -207,21 +253,45 @@ class Walk(RuleBasedStateMachine):
         self.hear(self.ledger.says(), give_up=give_up, on_schedule=on_schedule)
 
     @precondition(lambda self: self.ledger.records)
-    @rule(data=st.data(), dated=st.booleans(), give_up=RARELY)
-    def an_old_record_arrives(self, data: st.DataObject, *, dated: bool, give_up: bool) -> None:
+    @rule(data=st.data(), dated=st.booleans(), give_up=RARELY, on_schedule=st.booleans())
+    def an_old_record_arrives(self, data: st.DataObject, *, dated: bool, give_up: bool, on_schedule: bool) -> None:
         record = data.draw(st.sampled_from(self.ledger.records))
         seen, before = self.order.observed, self.order
         if not dated:
-            self.hear(replace(record, changed_at=None, updated_at=None), give_up=give_up)
+            record = replace(record, changed_at=None, updated_at=None)
+            self.heard_undated = True
+        reconciliation = self.hear(record, give_up=give_up, on_schedule=on_schedule)
+        if on_schedule and self.order.captured is None:
             return
-        self.hear(record, give_up=give_up)
+        tells_more = record.captured is not None and (
+            before.captured is None or record.went_back.minor > _went_back(before)
+        )
         if (
             seen is not None
             and seen.updated_at is not None
             and record.updated_at
             and record.updated_at < seen.updated_at
+            and not tells_more
         ):
-            assert self.order == before
+            assert reconciliation.is_stale
+            assert told(self.order) == told(before)
+            assert on_schedule or self.order == before
+
+    @precondition(lambda self: self.order.status is OrderStatus.PENDING)
+    @rule(data=st.data(), stored=st.booleans())
+    def a_signed_webhook_announces_money(self, data: st.DataObject, *, stored: bool) -> None:
+        """The record shows it, or it lags, or it is not asked for at all."""
+        record = data.draw(st.sampled_from([None, *self.ledger.records]))
+        if stored:
+            announced = self.order.announced_at or self.now
+            self.order = replace(self.order, announced_at=announced).check_by(self.now)
+            return
+        self.hear(record, announces_more=record is None or record.captured is None)
+
+    @precondition(lambda self: self.order.attention)
+    @rule()
+    def a_person_answers(self) -> None:
+        self.keep(end_attention(self.order, by="operator", note="", now=self.now))
 
     @rule()
     def a_check_fails(self) -> None:
@@ -249,30 +319,49 @@ class Walk(RuleBasedStateMachine):
         if record is None or record.captured is None:
             return
         for refund in self.requested():
-            shown = record.cancellation(refund.id) is not None
+            shown = refund.found_in(record) is not None
             if not shown and refund.amount.minor <= self.ledger.cancellable:
                 self.ledger.cancel(f"[{refund.id}] wish", refund.amount.minor, course)
             record = self.ledger.record()
         self.hear(record, on_schedule=True)
 
-    def hear(self, said: Payment | None, *, give_up: bool = False, on_schedule: bool = False) -> Reconciliation:
-        reconciliation = self.keep(self.reconciled(said, give_up=give_up, on_schedule=on_schedule))
-        again = self.reconciled(said, give_up=give_up, on_schedule=False)
-        assert again == Reconciliation(order=self.order, close_account=reconciliation.close_account)
-        due = self.reconciled(said, give_up=give_up, on_schedule=True)
-        assert due == replace(again, order=replace(self.order, checks=due.order.checks, check_at=due.order.check_at))
+    def hear(
+        self,
+        said: Payment | None,
+        *,
+        give_up: bool = False,
+        on_schedule: bool = False,
+        announces_more: bool | None = None,
+    ) -> Reconciliation:
+        reconciliation = self.keep(
+            self.reconciled(said, give_up=give_up, on_schedule=on_schedule, announces_more=announces_more)
+        )
+        again = self.reconciled(said, give_up=give_up, on_schedule=False, announces_more=announces_more)
+        assert (again.order, again.entries, again.refunds, again.restock) == (self.order, (), (), False)
+        assert again.is_stale or again.close_account == reconciliation.close_account
+        due = self.reconciled(said, give_up=give_up, on_schedule=True, announces_more=announces_more)
+        assert told(due.order) == told(again.order) or due.order.reason is CancelReason.EXPIRED
+        if not again.is_stale:
+            own = replace(self.order, checks=due.order.checks, check_at=due.order.check_at)
+            assert due == replace(again, order=own)
+        elif due.is_stale:
+            assert (due.refunds, due.restock, due.close_account) == ((), False, False)
         return reconciliation
 
-    def reconciled(self, said: Payment | None, *, give_up: bool, on_schedule: bool) -> Reconciliation:
+    def reconciled(
+        self, said: Payment | None, *, give_up: bool, on_schedule: bool, announces_more: bool | None
+    ) -> Reconciliation:
         return reconcile(
             self.order,
             said,
             shop=Shop(store_id="store-ours", channel_type="LIVE"),
             now=self.now,
+            policy=POLICY,
             refund_id=self.new_id(),
             refunds=self.requested(),
             give_up=give_up,
             on_schedule=on_schedule,
+            announces_more=announces_more,
         )
 
     def keep(self, reconciliation: Reconciliation) -> Reconciliation:
@@ -286,6 +375,9 @@ class Walk(RuleBasedStateMachine):
         assert before.reason in (None, after.reason)
         assert before.captured in (None, after.captured)
         assert before.refunded.minor <= after.refunded.minor
+        if after.status is not before.status and after.reason is CancelReason.EXPIRED:
+            assert self.now >= EXPIRES + timedelta(seconds=30)
+            assert before.announced_at is None or self.now >= before.announced_at + timedelta(minutes=30)
         assert reconciliation.entries or told(before) == told(after)
         if reconciliation.entries:
             last = reconciliation.entries[-1]
@@ -308,7 +400,7 @@ class Walk(RuleBasedStateMachine):
         captured = self.order.captured or Money.zero(self.order.refunded.currency)
         assert captured >= self.order.refunded + self.order.owed
         assert self.order.owed.minor == sum(refund.amount.minor for refund in self.requested())
-        assert self.order.refunded.minor <= self.ledger.cancelled
+        assert self.order.refunded.minor <= self.ledger.most_cancelled
         assert captured.minor in (0, self.ledger.captured)
 
     @invariant()
@@ -322,6 +414,13 @@ class Walk(RuleBasedStateMachine):
         assert gone == sorted(gone)
         transitions = [entry.kind for entry in self.entries if entry.kind in ("completed", "cancelled")]
         assert len(transitions) == len(set(transitions))
+        is_disputed = False
+        for entry in self.entries:
+            if entry.kind in ("payment_disputed", "dispute_ended"):
+                assert is_disputed is (entry.kind == "dispute_ended")
+                is_disputed = not is_disputed
+            elif entry.kind == "attention_ended" and entry.data["kind"] == "disputed":
+                is_disputed = False  # a person has seen to it: if it is said again, it is news again
 
     @invariant()
     def goods_go_only_to_those_who_paid_for_them(self) -> None:
@@ -330,8 +429,9 @@ class Walk(RuleBasedStateMachine):
             assert self.ledger.purchase == HONEST
 
     @invariant()
-    def stock_comes_back_once_with_every_cancelled_order(self) -> None:
-        assert self.restocked == (self.order.status is OrderStatus.CANCELLED)
+    def stock_comes_back_once_with_every_cancelled_order_but_what_the_network_took_back(self) -> None:
+        charged_back = self.order.reason is CancelReason.CHARGED_BACK
+        assert self.restocked == (self.order.status is OrderStatus.CANCELLED and not charged_back)
         assert (self.order.reason is not None) is (self.order.status is OrderStatus.CANCELLED)
 
     @invariant()
@@ -343,18 +443,21 @@ class Walk(RuleBasedStateMachine):
         self.the_gateway_comes_to_rest()
         self.hear(self.ledger.says())
         checks = 0
-        while self.order.check_at is not None:
+        while self.order.check_at is not None or self.order.attention is not None:
+            if self.order.attention is not None and self.order.attention.stays:
+                self.a_person_answers()
+            assert self.order.check_at is not None, "it asks for a person, and nobody would ever see that it is over"
             self.now = max(self.now, self.order.check_at)
             if self.hear(self.ledger.says(), on_schedule=True).close_account:
                 self.ledger.move("FAILED")
             if self.order.owed:
                 self.carry_out("SUCCEEDED")
             checks += 1
-            assert checks < 40, "this order never comes to rest"
+            assert checks < 60, "this order never comes to rest"
         self.judge()
 
     def the_gateway_comes_to_rest(self) -> None:
-        self.ledger.unknown_status = self.ledger.unknown_channel = False
+        self.ledger.unknown_status = self.ledger.unknown_channel = self.ledger.disputed = False
         while self.ledger.thinking:
             self.ledger.end(self.ledger.thinking[0], "SUCCEEDED")
         if self.ledger.status == "PAY_PENDING":
@@ -364,14 +467,26 @@ class Walk(RuleBasedStateMachine):
         """Every won belongs to one COMPLETED order, or went back."""
         order, ledger = self.order, self.ledger
         assert order.status is not OrderStatus.PENDING
-        assert (order.refunded.minor, order.owed.minor, order.attention) == (ledger.cancelled, 0, None)
+        assert (order.owed.minor, order.attention) == (0, None)
         assert (order.captured.minor if order.captured else 0) == ledger.captured
-        kept = ledger.captured - ledger.cancelled
-        assert (kept > 0) is (order.status is OrderStatus.COMPLETED)
+        if order.refunded.minor != ledger.cancelled:
+            assert ledger.bounced
+            assert ledger.cancelled < order.refunded.minor <= ledger.most_cancelled
+            asked = {entry.data.get("kind") for entry in self.entries if entry.kind == "attention"}
+            assert "money_came_back" in asked or self.heard_undated  # nobody can say which of the two is later
+        else:  # what came back is for a person to give back again
+            kept = ledger.captured - ledger.cancelled
+            assert (kept > 0) is (order.status is OrderStatus.COMPLETED)
         if order.reason is CancelReason.REFUNDED:
             assert any(entry.kind == "completed" for entry in self.entries)
         if order.reason is CancelReason.MISMATCH:
-            assert ledger.purchase != HONEST
+            assert ledger.dishonest
+
+
+def _went_back(order: Order) -> int:
+    """How much the record said had gone back by which the order was reconciled last."""
+    seen = order.observed
+    return order.refunded.minor if seen is None or seen.went_back is None else seen.went_back
 
 
 def told(order: Order) -> tuple[object, ...]:

@@ -9,14 +9,23 @@ import pytest
 
 from domain.money import Money
 from domain.payment import Payment, PaymentStatus
-from domain.sweep import FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep, orphan
+from domain.sweep import AGAIN_EVERY, AHEAD, FIRST, LEASE, MARGIN, OVERLAP, Orphan, Sweep, orphan
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 REACHED = NOW - timedelta(hours=1)
 
 
-@pytest.mark.parametrize(("reached", "start"), [(None, NOW - FIRST - OVERLAP), (REACHED, REACHED - OVERLAP)])
+@pytest.mark.parametrize(
+    ("reached", "start"),
+    [
+        (None, NOW - FIRST - OVERLAP),
+        (REACHED, REACHED - OVERLAP),
+        (NOW + TICK, NOW - OVERLAP),
+        (NOW + OVERLAP, NOW - OVERLAP),
+        (NOW + OVERLAP + TICK, NOW - FIRST - OVERLAP),
+    ],
+)
 def test_a_sweep_begins_some_way_behind_what_was_reached_and_the_first_one_a_week_ago(
     reached: datetime | None, start: datetime
 ) -> None:
@@ -54,6 +63,8 @@ def test_a_lease_is_taken_for_two_minutes_and_given_back_whole() -> None:
         (REACHED, REACHED + TICK, False),
         (None, NOW - FIRST, True),
         (None, NOW - FIRST + TICK, False),
+        (NOW + OVERLAP, NOW, True),
+        (NOW + OVERLAP + TICK, NOW, False),
     ],
 )
 def test_a_sweep_from_a_chosen_time_joins_where_it_leaves_no_gap(
@@ -63,7 +74,7 @@ def test_a_sweep_from_a_chosen_time_joins_where_it_leaves_no_gap(
 
 
 @pytest.mark.parametrize(
-    ("reached", "change", "then"),
+    ("reached", "end", "then"),
     [
         (None, REACHED, REACHED),
         (REACHED, REACHED + TICK, REACHED + TICK),
@@ -71,12 +82,45 @@ def test_a_sweep_from_a_chosen_time_joins_where_it_leaves_no_gap(
         (REACHED, NOW, NOW - MARGIN),
         (REACHED, NOW + timedelta(days=3), NOW - MARGIN),
         (NOW, NOW + timedelta(days=3), NOW),
+        (NOW + OVERLAP, NOW, NOW + OVERLAP),
+        (NOW + OVERLAP + TICK, NOW, NOW - MARGIN),
     ],
 )
-def test_the_point_follows_the_changes_never_backwards_and_stays_behind_our_clock(
-    reached: datetime | None, change: datetime, then: datetime
+def test_the_point_follows_our_windows_never_backwards_and_stays_behind_our_clock(
+    reached: datetime | None, end: datetime, then: datetime
 ) -> None:
-    assert Sweep(reached=reached, version=7).past(change, NOW) == Sweep(reached=then, version=7)
+    """Backwards only from where no clock but a wrong one can have been."""
+    assert Sweep(reached=reached, version=7).past(end, NOW) == Sweep(reached=then, version=7)
+
+
+@pytest.mark.parametrize(
+    ("reached", "end"),
+    [
+        (None, NOW + AHEAD),
+        (REACHED, NOW + AHEAD),
+        (NOW + timedelta(days=365), NOW + timedelta(days=365) + AHEAD),
+    ],
+)
+def test_a_sweep_asks_beyond_our_clock_and_beyond_what_it_was(reached: datetime | None, end: datetime) -> None:
+    assert Sweep(reached=reached).end(NOW) == end
+
+
+@pytest.mark.parametrize(
+    ("again_at", "due"),
+    [
+        (None, True),
+        (NOW, False),
+        (NOW + TICK, True),
+        (NOW - AGAIN_EVERY, True),
+        (NOW - AGAIN_EVERY + TICK, False),
+    ],
+)
+def test_the_last_days_are_swept_again_every_few_hours_whatever_a_wrong_clock_has_noted(
+    again_at: datetime | None, *, due: bool
+) -> None:
+    sweep = Sweep(reached=REACHED, again_at=again_at, version=7)
+    assert sweep.is_again_due(NOW, AGAIN_EVERY) is due
+    assert sweep.swept_again(NOW) == Sweep(reached=REACHED, again_at=NOW, version=7)
 
 
 def stranger(status: PaymentStatus, cancelled: int = 0) -> Payment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -144,8 +145,7 @@ def test_only_a_payment_that_took_money_captured_something() -> None:
 
 def test_what_is_left_is_what_was_taken_and_has_not_gone_back() -> None:
     left = {status: payment(status).left for status in PaymentStatus if payment(status).left}
-    took = PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED, PaymentStatus.CANCELLED
-    assert left == dict.fromkeys(took, krw(700))
+    assert left == dict.fromkeys((PaymentStatus.PAID, PaymentStatus.PARTIAL_CANCELLED), krw(700))
 
 
 @pytest.mark.parametrize(
@@ -167,14 +167,93 @@ def test_only_an_issued_account_waits_for_a_deposit() -> None:
     assert waiting == [PaymentStatus.VIRTUAL_ACCOUNT_ISSUED]
 
 
+def test_of_a_payment_that_the_gateway_calls_cancelled_all_went_back_whatever_coupons_covered() -> None:
+    assert payment(PaymentStatus.CANCELLED).left == krw(0)
+    went_back = {status: payment(status).went_back for status in PaymentStatus}
+    assert went_back == dict.fromkeys(PaymentStatus, krw(300)) | {PaymentStatus.CANCELLED: krw(1000)}
+
+
+def test_no_more_than_was_taken_went_back() -> None:
+    too_much = replace(payment(PaymentStatus.PARTIAL_CANCELLED), cancelled=krw(1100))
+    assert (too_much.went_back, too_much.left) == (krw(1000), krw(0))
+
+
 @pytest.mark.parametrize(
-    ("reason", "carries"),
+    ("paid", "left_paid"), [(None, 700), (1000, 700), (900, 600), (300, 0), (200, 0), (0, 0), (1200, 700)]
+)
+def test_what_coupons_and_points_covered_is_not_left_of_what_the_buyer_paid(paid: int | None, left_paid: int) -> None:
+    discounted = replace(payment(PaymentStatus.PARTIAL_CANCELLED), paid=None if paid is None else krw(paid))
+    assert discounted.left_paid == krw(left_paid)
+
+
+@pytest.mark.parametrize(
+    ("tax_free", "cancelled_tax_free", "amount", "untaxed"),
+    [
+        (None, None, 700, 0),
+        (0, 0, 700, 0),
+        (1000, 300, 700, 700),  # nothing was taxed
+        (1000, 300, 50, 50),
+        (400, 0, 300, 0),  # of 700 left, 300 are taxed: those go first
+        (400, 0, 301, 1),
+        (400, 0, 700, 400),
+        (400, 100, 400, 0),
+        (400, 100, 401, 1),
+        (400, 100, 700, 300),
+        (400, None, 700, 400),
+        (100, 400, 700, 0),  # more of it went back than there was: a record that makes no sense
+    ],
+)
+def test_what_is_taxed_goes_back_first_so_that_both_parts_always_fit(
+    tax_free: int | None, cancelled_tax_free: int | None, amount: int, untaxed: int
+) -> None:
+    said = replace(
+        payment(PaymentStatus.PARTIAL_CANCELLED),
+        tax_free=None if tax_free is None else krw(tax_free),
+        cancelled_tax_free=None if cancelled_tax_free is None else krw(cancelled_tax_free),
+    )
+    assert said.tax_free_of(krw(amount)) == krw(untaxed)
+
+
+@given(data=st.data())
+def test_a_part_that_goes_back_untaxed_leaves_no_less_than_nothing_of_either(data: st.DataObject) -> None:
+    total = data.draw(st.integers(1, 1000))
+    tax_free = data.draw(st.integers(0, total))
+    gone_free, gone_taxed = data.draw(st.integers(0, tax_free)), data.draw(st.integers(0, total - tax_free))
+    said = replace(
+        payment(PaymentStatus.PARTIAL_CANCELLED),
+        total=krw(total),
+        cancelled=krw(gone_free + gone_taxed),
+        tax_free=krw(tax_free),
+        cancelled_tax_free=krw(gone_free),
+    )
+    amount = data.draw(st.integers(0, total - gone_free - gone_taxed))
+    untaxed = said.tax_free_of(krw(amount)).minor
+    assert 0 <= untaxed <= tax_free - gone_free
+    assert 0 <= amount - untaxed <= total - tax_free - gone_taxed
+
+
+@pytest.mark.parametrize(
+    ("reason", "quotes"),
     [("[r1] bye", True), ("bye [r1]", True), ("r1", False), ("[r11]", False), ("[r1", False), ("", False)],
 )
-def test_a_cancellation_is_ours_by_the_id_in_brackets_in_its_reason(reason: str, *, carries: bool) -> None:
+def test_a_cancellation_is_ours_by_the_id_in_brackets_in_its_reason(reason: str, *, quotes: bool) -> None:
     ours = cancellation(reason)
-    assert ours.carries(RefundId("r1")) is carries
-    assert payment(PaymentStatus.PAID, ours).cancellation(RefundId("r1")) == (ours if carries else None)
+    assert ours.quotes(RefundId("r1")) is quotes
+    assert payment(PaymentStatus.PAID, ours).cancellation(RefundId("r1"), krw(300)) == (ours if quotes else None)
+
+
+def test_another_sum_under_our_id_is_not_our_refund() -> None:
+    said = payment(PaymentStatus.PAID, cancellation("[r1] bye"))
+    assert said.cancellation(RefundId("r1"), krw(299)) is None
+    assert said.cancellation(RefundId("r1"), Money(300, "USD")) is None
+
+
+def test_once_the_gateway_has_named_a_cancellation_it_is_that_one_whatever_its_reason_says() -> None:
+    named, quoting = cancellation("cut", name="c1"), cancellation("[r1] bye", CancellationStatus.SUCCEEDED, name="c2")
+    said = payment(PaymentStatus.PAID, quoting, named)
+    assert said.cancellation(RefundId("r1"), krw(300), "c1") == named
+    assert said.cancellation(RefundId("r1"), krw(300), "c3") == quoting
+    assert payment(PaymentStatus.PAID, named).cancellation(RefundId("r1"), krw(300), "c3") is None
 
 
 def test_the_cancellation_that_got_furthest_is_the_one_that_counts() -> None:
@@ -183,9 +262,43 @@ def test_the_cancellation_that_got_furthest_is_the_one_that_counts() -> None:
     for rank, better in pairwise(ranks):
         pair = [cancellation("[r1]", CancellationStatus(word), word) for word in (rank, better)]
         for listed in (pair, pair[::-1]):
-            found = payment(PaymentStatus.PAID, *listed).cancellation(RefundId("r1"))
+            found = payment(PaymentStatus.PAID, *listed).cancellation(RefundId("r1"), krw(300))
             assert found is not None
             assert found.status == better
+
+
+def test_only_a_cancellation_that_failed_moves_no_money() -> None:
+    moving = {word for word in CancellationStatus if cancellation("", word).may_move_money}
+    assert moving == set(CancellationStatus) - {CancellationStatus.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("words", "charged_back", "is_charged_back"),
+    [
+        ((), True, False),
+        (("SUCCEEDED",), False, False),
+        (("SUCCEEDED",), True, True),
+        (("REQUESTED", "FAILED", "UNKNOWN"), True, False),
+    ],
+)
+def test_a_payment_is_charged_back_once_the_card_network_has_the_money(
+    words: tuple[str, ...], *, charged_back: bool, is_charged_back: bool
+) -> None:
+    listed = [replace(cancellation("", CancellationStatus(word)), charged_back=charged_back) for word in words]
+    assert payment(PaymentStatus.PARTIAL_CANCELLED, *listed).is_charged_back is is_charged_back
+
+
+def test_what_went_back_and_no_cancellation_tells_of_is_unlisted() -> None:
+    listed = cancellation("", CancellationStatus.SUCCEEDED)
+    failed = cancellation("", CancellationStatus.FAILED)
+    partly = PaymentStatus.PARTIAL_CANCELLED
+    assert payment(partly).unlisted == krw(300)
+    assert payment(partly, listed).unlisted == krw(0)
+    assert payment(partly, failed).unlisted == krw(300)
+    assert payment(partly, listed, listed).unlisted == krw(0)
+    all_back = replace(payment(PaymentStatus.CANCELLED, listed), cancelled=krw(1000))
+    assert all_back.unlisted == krw(700)
+    assert replace(all_back, cancelled=krw(300)).unlisted == krw(0), "the rest was paid by a coupon"
 
 
 def test_a_cancellation_the_record_lists_already_is_not_taken_in_again() -> None:

@@ -26,19 +26,22 @@ from adapters.notify.in_process import InProcessNotifier
 from adapters.persistence.memory import MemoryStore
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
+from application.answer_attention import AnswerAttention
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
+from application.carry_out_refunds import CarryOutRefunds
 from application.check_due_orders import CheckDueOrders
 from application.errors import GatewayError
-from application.follow_order import FollowOrder, IssueTicket, Pace, RedeemTicket
+from application.follow_order import FollowOrder, Pace
 from application.handle_webhook_event import HandleWebhookEvent
 from application.place_order import PlaceOrder
-from application.ports import CancelPayment, OrderNotifier, PaymentGateway, Store
+from application.ports import CancelPayment, ChangedPage, OrderNotifier, PaymentGateway, Store
 from application.put_product import PutProduct
 from application.read_order import ListOrders, ListOrphans, ListProducts, ReadOrder, ShowOrder
 from application.reconcile_order import ReconcileOrder
-from application.refund_order import CarryOutRefunds, RefundOrder
+from application.refund_order import RefundOrder, WithdrawRefund
 from application.sweep_payments import SweepPayments
+from application.tickets import IssueTicket, ReadReturn, RedeemTicket
 from application.use_cases import UseCases
 from application.verify_payment import VerifyPayment
 from domain.catalog import Product
@@ -49,10 +52,10 @@ from domain.payment import Cancellation, Payment, PaymentStatus, Shop
 STORE_ID = "store-test"
 SECRET = "whsec_" + base64.b64encode(b"a webhook secret for these tests").decode()
 PRODUCTS = (
-    Product(id=ProductId("vip-1-1"), name="VIP 1열 1번", price=Money(355_000, "KRW"), available=1),
-    Product(id=ProductId("hall"), name="스탠딩", price=Money(99_000, "KRW"), available=None),
-    Product(id=ProductId("poster"), name="Poster", price=Money(1_500, "USD"), available=None),
-    Product(id=ProductId("dear"), name="Dear", price=Money(10**14, "KRW"), available=None),
+    Product(id=ProductId("vip-1-1"), name="VIP 1열 1번", price=Money(355_000, "KRW"), capacity=1),
+    Product(id=ProductId("hall"), name="스탠딩", price=Money(99_000, "KRW"), capacity=None),
+    Product(id=ProductId("poster"), name="Poster", price=Money(1_500, "USD"), capacity=None),
+    Product(id=ProductId("dear"), name="Dear", price=Money(10**14, "KRW"), capacity=None),
 )
 
 
@@ -73,14 +76,16 @@ class StubGateway(PaymentGateway):
     async def cancel(self, cancel: CancelPayment) -> Cancellation:
         raise AssertionError("nothing is given back in these tests")
 
-    async def pre_register(self, payment_id: PaymentId, total: Money) -> None:
+    async def pre_register(self, payment_id: PaymentId, total: Money, tax_free: Money) -> None:
         if self.trouble is not None:
             raise self.trouble
 
     async def close_virtual_account(self, payment_id: PaymentId, store_id: str | None) -> None:
         raise AssertionError("no account is open in these tests")
 
-    def changed_since(self, since: datetime, until: datetime) -> AsyncIterator[Payment]:
+    async def changed_page(
+        self, store_id: str, since: datetime, until: datetime, *, number: int, size: int
+    ) -> ChangedPage:
         raise AssertionError("nobody sweeps in these tests")
 
 
@@ -224,6 +229,7 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
     reconcile = ReconcileOrder(store, notifier, _now, _new_id, shop)
     read_order = ReadOrder(store)
     window = PortOneWindow(store_id=STORE_ID, channel_key="channel-key-test", public_url="https://shop.example")
+    carry_out_refunds = CarryOutRefunds(store, gateway, reconcile, _now)
     return UseCases(
         place_order=PlaceOrder(
             store=store, gateway=gateway, window=window, clock=_now, new_id=_new_id, ttl=timedelta(minutes=15)
@@ -234,15 +240,18 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
         follow_order=FollowOrder(store, notifier, pace),
         issue_ticket=IssueTicket(read_order, _now),
         redeem_ticket=RedeemTicket(store, _now),
+        read_return=ReadReturn(store, _now),
         list_products=ListProducts(store),
         put_product=PutProduct(store),
         handle_webhook_event=HandleWebhookEvent(store, gateway, reconcile, _now),
-        refund_order=RefundOrder(store, notifier, _now),
+        refund_order=RefundOrder(store, notifier, _now, gateway=gateway, carry_out_refunds=carry_out_refunds),
+        withdraw_refund=WithdrawRefund(store, notifier, _now),
+        answer_attention=AnswerAttention(store, notifier, _now),
         check_due_orders=CheckDueOrders(
             store=store,
             gateway=gateway,
             reconcile=reconcile,
-            carry_out_refunds=CarryOutRefunds(store, gateway, reconcile),
+            carry_out_refunds=carry_out_refunds,
             clock=_now,
         ),
         sweep_payments=SweepPayments(store=store, gateway=gateway, shop=shop, clock=_now, new_id=_new_id),

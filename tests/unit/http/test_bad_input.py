@@ -289,7 +289,9 @@ async def test_no_signed_webhook_gives_a_5xx(shopfront: Shopfront, tools: Toolbo
 
 
 @given(
-    tail=st.sampled_from(["", "/events", "/verify", "/cancel", "/ticket"]), order_id=st.text(min_size=1), extra=headers
+    tail=st.sampled_from(["", "/events", "/return", "/verify", "/cancel", "/ticket"]),
+    order_id=st.text(min_size=1),
+    extra=headers,
 )
 @patient
 async def test_no_path_gives_a_5xx(

@@ -22,6 +22,7 @@ async def test_it_lists_every_route(shopfront: Shopfront) -> None:
         ("post", "/api/v1/orders/{order_id}/verify"),
         ("post", "/api/v1/orders/{order_id}/cancel"),
         ("post", "/api/v1/orders/{order_id}/ticket"),
+        ("get", "/api/v1/orders/{order_id}/return"),
         ("get", "/api/v1/orders/{order_id}/events"),
         ("post", "/api/v1/webhooks/portone"),
         ("get", "/health/live"),
@@ -62,6 +63,7 @@ async def test_problems_are_the_only_errors_in_it_and_each_status_is_named(shopf
         "post /orders/{order_id}/verify": ["404", "503"],
         "post /orders/{order_id}/cancel": ["404", "409", "503"],
         "post /orders/{order_id}/ticket": ["404", "503"],
+        "get /orders/{order_id}/return": ["404", "503"],
         "get /orders/{order_id}/events": ["404", "429", "503"],
         "post /webhooks/portone": ["400", "413", "503"],
         "get /health/live": [],
@@ -92,3 +94,14 @@ async def test_production_does_not_serve_it(new_shopfront: NewShopfront, path: s
     shopfront = new_shopfront(settings=HttpSettings(gateway="portone", production=True))
     answer = await shopfront.http.get(path)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+
+async def test_it_says_what_may_be_null_and_which_words_there_are(shopfront: Shopfront) -> None:
+    schemas = (await shopfront.http.get("/schema")).json()["components"]["schemas"]
+    placed, order, back = (schemas[name]["properties"] for name in ("PlacedOut", "OrderOut", "ReturnOut"))
+    assert {"type": "null"} in placed["checkout"]["oneOf"]
+    assert "lastAttempt" in schemas["OrderOut"]["required"]
+    assert "failed" in str(order["lastAttempt"])
+    assert sorted(back["status"]["enum"]) == ["not_paid", "open", "paid"]
+    assert list(back) == ["status"]
+    assert "taxFreeAmount" not in schemas["CheckoutOut"]["required"]

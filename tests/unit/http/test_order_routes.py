@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from application.errors import GatewayDeniedError, GatewayUnavailableError
+from application.put_product import PutProductCommand
+from domain.ids import ProductId, WebhookId
+from domain.money import Money
+from domain.payment import PaymentStatus
+from domain.webhook_event import WebhookEvent
 
 if TYPE_CHECKING:
     from unit.http.conftest import Shopfront, Toolbox
@@ -51,7 +60,10 @@ async def test_placing_answers_with_the_order_its_token_and_the_payment_windows_
         ],
         "createdAt": order["createdAt"],
         "expiresAt": order["expiresAt"],
+        "lastAttempt": None,
     }
+    back = said["checkout"]["redirectUrl"]
+    assert re.fullmatch(rf"https://shop\.example/\?order={order['id']}&ticket=[0-9]{{10}}\.[0-9a-f]{{64}}", back)
     assert said["checkout"] == {
         "storeId": "store-test",
         "channelKey": "channel-key-test",
@@ -60,14 +72,98 @@ async def test_placing_answers_with_the_order_its_token_and_the_payment_windows_
         "totalAmount": 198000,
         "currency": "KRW",
         "payMethod": "EASY_PAY",
-        "redirectUrl": f"https://shop.example/?order={order['id']}",
+        "redirectUrl": back,
         "customer": {"fullName": "홍길동", "email": "hong@example.com", "phoneNumber": "010-0000-0000"},
     }
     assert order["createdAt"].endswith("Z")
 
 
-async def test_a_checkout_without_a_customer_has_no_such_field(shopfront: Shopfront) -> None:
-    assert "customer" not in (await shopfront.place())["checkout"]
+async def test_a_checkout_without_a_customer_or_untaxed_part_has_no_such_field(shopfront: Shopfront) -> None:
+    assert {"customer", "taxFreeAmount"} & (await shopfront.place())["checkout"].keys() == set()
+
+
+async def test_the_untaxed_part_of_what_is_bought_goes_to_the_window(shopfront: Shopfront) -> None:
+    book = PutProductCommand(id=ProductId("book"), name="책", price=Money(20_000, "KRW"), tax_free=True)
+    await shopfront.use_cases.put_product(book)
+    items = [{"productId": "book", "quantity": 2}, {"productId": "hall", "quantity": 1}]
+    said = (await shopfront.http.post("/api/v1/orders", json={"items": items})).json()
+    assert (said["checkout"]["totalAmount"], said["checkout"]["taxFreeAmount"]) == (139_000, 40_000)
+
+
+async def test_what_costs_nothing_is_completed_and_has_no_checkout(shopfront: Shopfront) -> None:
+    ticket = PutProductCommand(id=ProductId("invitation"), name="초대권", price=Money(0, "KRW"), capacity=1)
+    await shopfront.use_cases.put_product(ticket)
+    placed = await shopfront.place("invitation")
+    assert (placed["order"]["status"], placed["order"]["reason"], placed["checkout"]) == ("COMPLETED", None, None)
+    assert shopfront.gateway.asked == []
+    assert (await shopfront.verify(placed))["status"] == "COMPLETED"
+
+
+async def test_an_order_beyond_the_limits_says_which_limit(shopfront: Shopfront) -> None:
+    answer = await shopfront.http.post("/api/v1/orders", json={"items": [{"productId": "hall", "quantity": 11}]})
+    assert answer.json() == {
+        "type": "/problems/beyond-limits",
+        "title": "Beyond the limits of an order",
+        "status": 409,
+        "detail": "one order takes at most 10 of 'hall'",
+    }
+
+
+async def test_an_order_that_is_over_is_answered_to_its_key_without_a_checkout(
+    shopfront: Shopfront, tools: Toolbox
+) -> None:
+    placed = await shopfront.place(**{"Idempotency-Key": KEY})
+    await shopfront.http.post(f"/api/v1/orders/{placed['order']['id']}/cancel", headers=tools.bearer(placed))
+    again = await shopfront.place(**{"Idempotency-Key": KEY})
+    assert (again["order"]["status"], again["checkout"]) == ("CANCELLED", None)
+    assert again["token"] == placed["token"]
+
+
+async def test_a_last_attempt_that_failed_is_told_and_forgotten_once_another_is_made(
+    shopfront: Shopfront, tools: Toolbox
+) -> None:
+    placed = await shopfront.place()
+    shopfront.pays(placed)
+    payments, payment_id = shopfront.gateway.payments, placed["order"]["paymentId"]
+    paid = payments[payment_id]
+    for second, (status, told) in enumerate((("FAILED", "failed"), ("READY", None), ("FAILED", "failed"))):
+        at = paid.changed_at + timedelta(seconds=second) if paid.changed_at else None
+        said: dict[str, Any] = {"said": status, "attempt": f"attempt-{second}", "changed_at": at, "updated_at": at}
+        payments[payment_id] = replace(paid, status=PaymentStatus(status), **said)
+        await shopfront.use_cases.handle_webhook_event(
+            WebhookEvent(
+                id=WebhookId(f"msg_{second}"),
+                type="Transaction.Failed",
+                payment_id=payment_id,
+                store_id=payments[payment_id].store_id,
+                occurred_at=at,
+            )
+        )
+        shown = await shopfront.http.get(f"/api/v1/orders/{placed['order']['id']}", headers=tools.bearer(placed))
+        assert shown.json()["lastAttempt"] == told
+    payments[payment_id] = replace(paid, attempt="attempt-9")
+    assert (await shopfront.verify(placed))["lastAttempt"] is None
+
+
+async def test_the_ticket_of_the_way_back_tells_whether_it_is_paid_and_nothing_else(
+    shopfront: Shopfront, tools: Toolbox
+) -> None:
+    paid, left, given_up = [await shopfront.place() for _ in range(3)]
+    shopfront.pays(paid)
+    await shopfront.verify(paid)
+    await shopfront.http.post(f"/api/v1/orders/{given_up['order']['id']}/cancel", headers=tools.bearer(given_up))
+    for placed, status in ((paid, "paid"), (left, "open"), (given_up, "not_paid")):
+        ticket = parse_qs(urlsplit(placed["checkout"]["redirectUrl"]).query)["ticket"][0]
+        at = f"/api/v1/orders/{placed['order']['id']}/return"
+        answer = await shopfront.http.get(at, params={"ticket": ticket})
+        assert (answer.status_code, answer.json()) == (200, {"status": status})
+        assert answer.headers["cache-control"] == "no-store"
+        for wrong in ({}, {"ticket": ""}, {"ticket": ticket[:-1]}, {"ticket": placed["token"]}):
+            refused = await shopfront.http.get(at, params=wrong, headers=tools.bearer(placed))
+            assert (refused.status_code, refused.json()["type"]) == (404, "/problems/order-not-found")
+        assert (
+            await shopfront.http.get(at.replace("/return", "/events"), params={"ticket": ticket})
+        ).status_code == 404
 
 
 async def test_the_same_idempotency_key_places_one_order(shopfront: Shopfront) -> None:
@@ -94,7 +190,9 @@ async def test_an_idempotency_key_with_another_body_is_refused(shopfront: Shopfr
         ([{"productId": "no-such", "quantity": 1}], 404, "product-not-found"),
         ([{"productId": "vip-1-1", "quantity": 2}], 409, "sold-out"),
         ([{"productId": "hall", "quantity": 1}, {"productId": "poster", "quantity": 1}], 422, "order-not-placeable"),
-        ([{"productId": "dear", "quantity": 100}], 422, "invalid-amount"),
+        ([{"productId": "dear", "quantity": 10}, {"productId": "hall", "quantity": 1}], 422, "invalid-amount"),
+        ([{"productId": "hall", "quantity": 11}], 409, "beyond-limits"),
+        ([{"productId": "hall", "quantity": 6}, {"productId": "hall", "quantity": 5}], 409, "beyond-limits"),
     ],
 )
 async def test_what_cannot_be_ordered_is_refused_and_says_why(

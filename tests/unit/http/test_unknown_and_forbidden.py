@@ -26,6 +26,7 @@ ROUTES = [
     ("POST", "/verify"),
     ("POST", "/cancel"),
     ("POST", "/ticket"),
+    ("GET", "/return"),
     ("GET", "/events"),
 ]
 Credentials = tuple[list[tuple[str, str]], str]  # headers and query

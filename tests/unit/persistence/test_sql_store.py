@@ -140,7 +140,7 @@ STRAY = [
     ("UPDATE orders SET status = 'PENDING'", "an order never moves back"),
     ("UPDATE orders SET status = 'PAID'", "an order never moves back"),
     ("UPDATE orders SET status = 'CANCELLED', reason = 'REFUNDED'", "a change has its history entry"),
-    ("UPDATE orders SET status = 'CANCELLED', reason = 'REFUNDED', seq = 4", "a change has its history entry"),
+    ("UPDATE orders SET status = 'CANCELLED', reason = 'REFUNDED', seq = 5", "a change has its history entry"),
     ("UPDATE orders SET reason = 'EXPIRED'", "a change has its history entry"),
     ("UPDATE orders SET captured_minor = 1", "what was captured never changes"),
     ("UPDATE orders SET captured_currency = 'USD'", "what was captured never changes"),
@@ -160,16 +160,17 @@ STRAY = [
     ("UPDATE orders SET created_at = 0", "an order keeps its identity"),
     ("DELETE FROM orders", "an order is never deleted"),
     ("UPDATE history SET kind = 'x' WHERE seq = 1", "the history is only ever added to"),
-    ("UPDATE history SET seq = 9 WHERE seq = 4", "the history is only ever added to"),
+    ("UPDATE history SET seq = 9 WHERE seq = 5", "the history is only ever added to"),
     ("DELETE FROM history", "the history is only ever added to"),
-    ("INSERT INTO history VALUES ('order-1', 6, 'x', 0, 'x', 'x', 0, 'KRW', '{}')", "the history has no gaps"),
+    ("INSERT INTO history VALUES ('order-1', 7, 'x', 0, 'x', 'x', 0, 'KRW', '{}')", "the history has no gaps"),
     ("UPDATE refunds SET minor = 1", "a refund keeps its identity"),
     ("UPDATE refunds SET currency = 'USD'", "a refund keeps its identity"),
     ("UPDATE refunds SET status = 'SUCCEEDED'", "a refund that has ended says when"),
     ("UPDATE refunds SET status = 'DONE', ended_at = 1", "a refund has a known status"),
     ("DELETE FROM refunds", "a refund is never deleted"),
-    ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', -1)", "stock is never negative"),
-    ("INSERT INTO products VALUES ('p', 'p', -1, 'KRW', 1)", "a price is never negative"),
+    ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', -1, 0, 0)", "stock is never negative"),
+    ("INSERT INTO products VALUES ('p', 'p', 1, 'KRW', NULL, -1, 0)", "stock is never negative"),
+    ("INSERT INTO products VALUES ('p', 'p', -1, 'KRW', 1, 0, 0)", "a price is never negative"),
     ("INSERT INTO placements VALUES ('k', 'nobody', 'f', 's')", "everything belongs to an order"),
 ]
 
@@ -177,12 +178,17 @@ STRAY = [
 @pytest.mark.parametrize(("sql", "rule"), STRAY)
 async def test_stray_sql_breaks_no_rule(database_url: str, sql: str, rule: str) -> None:
     async with opened(database_url) as (_, store):
-        order = await reconcile(store, await place(store), reconciled(PLACED.order, cancelled=Money(1_000, "KRW")))
+        order = await reconcile(store, await place(store))
+        async with store.writing() as unit:
+            order = await record(unit, order, reconciled(order, cancelled=Money(1_000, "KRW")))
+            await unit.commit()
         asked = request_refund(
             order, Money(5_000, "KRW"), refund_id=RefundId("refund-2"), reason="", requested_by="operator", now=NOW
         )
-        stored = await reconcile(store, order, asked)
-        assert (stored.status, stored.seq, stored.refunded.minor, stored.owed.minor) == ("COMPLETED", 4, 1_000, 5_000)
+        async with store.writing() as unit:
+            stored = await record(unit, order, asked)
+            await unit.commit()
+        assert (stored.status, stored.seq, stored.refunded.minor, stored.owed.minor) == ("COMPLETED", 5, 1_000, 5_000)
         with pytest.raises(StoreUnavailableError, match=f"^refused: {rule}$"):
             await stray(store, sql)
 

@@ -6,10 +6,9 @@ import asyncio
 import gzip
 import json
 import logging
-import operator
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,14 +23,17 @@ from application.errors import (
     GatewayError,
     GatewayRefusedError,
     GatewayUnavailableError,
+    Refusal,
+    UnreadableRecordError,
 )
-from application.ports import CancelPayment
+from application.ports import CancelPayment, ChangedPage, RefundAccount
 from domain.ids import PaymentId, RefundId
 from domain.money import Money
-from domain.payment import Cancellation, CancellationStatus, Payment, PaymentStatus
+from domain.payment import UNREADABLE, Cancellation, CancellationStatus, Payment, PaymentStatus
 
 OURS = PaymentId("0123456789abcdef0123456789abcdef")
 REFUND = RefundId("fedcba9876543210fedcba9876543210")
+KEY = "fedcba9876543210fedcba9876543210-2"
 SECRET = "an-api-secret-that-must-not-be-seen"
 HASTE = Patience(connect=1, ask=0.1, asking=0.5, change=0.1, pauses=(0.001, 0.001))
 
@@ -182,15 +184,17 @@ def gateway(client: httpx.AsyncClient) -> PortOneGateway:
     return PortOneGateway(client, api_secret=SECRET, store_id="store-1", patience=HASTE)
 
 
-def the_cancel(amount: int = 30000, *, by_customer: bool = False, reason: str = "sold out") -> CancelPayment:
+def the_cancel(amount: int = 30000, *, reason: str = "sold out", **more: Any) -> CancelPayment:
     return CancelPayment(
         payment_id=OURS,
         store_id="store-2",
         refund_id=REFUND,
+        key=KEY,
         amount=Money(amount, "KRW"),
+        tax_free=Money(more.pop("tax_free", 0), "KRW"),
         left=Money(71000, "KRW"),
         reason=reason,
-        by_customer=by_customer,
+        **more,
     )
 
 
@@ -223,6 +227,8 @@ async def test_a_record_becomes_a_payment(gateway: PortOneGateway, server: Serve
         attempt="55451513-9763-4a7a-bb43-78a4c65be843",
         changed_at=datetime(2024, 4, 25, 10, 0, tzinfo=UTC),
         updated_at=datetime(2024, 4, 25, 10, 0, 0, 500000, tzinfo=UTC),
+        paid=Money(70000, "KRW"),
+        tax_free=Money(0, "KRW"),
     )
 
 
@@ -390,10 +396,11 @@ async def test_a_partial_cancel_is_sent_with_its_key_and_what_we_think_is_left(
         status=CancellationStatus.SUCCEEDED,
         amount=Money(30000, "KRW"),
         reason=f"[{REFUND}] sold out",
+        requested_at=datetime(2024, 4, 25, 11, 0, tzinfo=UTC),
     )
     (asked,) = server.asked
     assert asked.line == f"POST /payments/{OURS}/cancel HTTP/1.1"
-    assert asked.headers["idempotency-key"] == f'"{REFUND}"'
+    assert asked.headers["idempotency-key"] == f'"{KEY}"'
     assert asked.headers["authorization"] == f"PortOne {SECRET}"
     assert asked.headers["content-type"] == "application/json"
     assert json.loads(asked.body) == {
@@ -413,6 +420,23 @@ async def test_a_full_cancel_names_no_amount(gateway: PortOneGateway, server: Se
         "reason": f"[{REFUND}] sold out",
         "requester": "CUSTOMER",
         "currentCancellableAmount": 71000,
+    }
+
+
+async def test_a_cancel_names_the_part_that_goes_back_untaxed_and_the_account_it_goes_to(
+    gateway: PortOneGateway, server: Server
+) -> None:
+    server.will(says(200, {"cancellation": DONE}))
+    account = RefundAccount(bank="KAKAO", number="3333-01-0000000", holder="김")
+    await gateway.cancel(the_cancel(tax_free=5000, account=account))
+    assert json.loads(server.asked[0].body) == {
+        "storeId": "store-2",
+        "amount": 30000,
+        "taxFreeAmount": 5000,
+        "reason": f"[{REFUND}] sold out",
+        "requester": "ADMIN",
+        "currentCancellableAmount": 71000,
+        "refundAccount": {"bank": "KAKAO", "number": "3333-01-0000000", "holderName": "김"},
     }
 
 
@@ -441,25 +465,30 @@ async def test_an_accepted_cancel_says_how_far_it_got(
 
 
 @pytest.mark.parametrize(
-    ("http", "code"),
+    ("http", "code", "kind"),
     [
-        (400, "INVALID_REQUEST"),
-        (404, "PAYMENT_NOT_FOUND"),
-        (409, "PAYMENT_NOT_PAID"),
-        (409, "PAYMENT_ALREADY_CANCELLED"),
-        (409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"),
-        (409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT"),
-        (409, "MAX_CANCEL_COUNT_REACHED"),
-        (409, "SOMETHING_NEW"),
+        (400, "INVALID_REQUEST", Refusal.MALFORMED),
+        (404, "PAYMENT_NOT_FOUND", Refusal.LATER),
+        (409, "PAYMENT_NOT_PAID", Refusal.LATER),
+        (409, "PAYMENT_ALREADY_CANCELLED", Refusal.LATER),
+        (409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN", Refusal.MOVED),
+        (409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT", Refusal.MOVED),
+        (409, "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", Refusal.TAX_PART),
+        (409, "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", Refusal.TAX_PART),
+        (409, "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT", Refusal.TAX_PART),
+        (409, "MAX_CANCEL_COUNT_REACHED", Refusal.NEVER),
+        (409, "NEGATIVE_PROMOTION_ADJUSTED_CANCEL_AMOUNT", Refusal.NEVER),
+        (409, "PROMOTION_DISCOUNT_RETAIN_OPTION_SHOULD_NOT_BE_CHANGED", Refusal.NEVER),
+        (409, "SOMETHING_NEW", Refusal.LATER),
     ],
 )
-async def test_a_cancel_the_gateway_refuses_was_definitely_not_done(
-    gateway: PortOneGateway, server: Server, http: int, code: str
+async def test_a_cancel_the_gateway_refuses_was_definitely_not_done_and_its_word_says_what_follows(
+    gateway: PortOneGateway, server: Server, http: int, code: str, kind: Refusal
 ) -> None:
     server.will(says(http, {"type": code, "message": "결제 홍길동"}))
     with pytest.raises(GatewayRefusedError) as refused:
         await gateway.cancel(the_cancel())
-    assert refused.value.code == code
+    assert (refused.value.code, refused.value.kind) == (code, kind)
     assert "홍길동" not in str(refused.value)
 
 
@@ -504,22 +533,28 @@ async def test_a_cancel_without_a_usable_answer_is_unknown_and_sent_once(
 
 async def test_a_sum_is_registered_before_the_payment(gateway: PortOneGateway, server: Server) -> None:
     server.will(says(200, {}))
-    await gateway.pre_register(OURS, Money(71000, "KRW"))
+    await gateway.pre_register(OURS, Money(71000, "KRW"), Money.zero("KRW"))
     (asked,) = server.asked
     assert asked.line == f"POST /payments/{OURS}/pre-register HTTP/1.1"
     assert json.loads(asked.body) == {"storeId": "store-1", "totalAmount": 71000, "currency": "KRW"}
 
 
+async def test_the_untaxed_part_of_a_sum_is_registered_with_it(gateway: PortOneGateway, server: Server) -> None:
+    server.will(says(200, {}))
+    await gateway.pre_register(OURS, Money(71000, "KRW"), Money(20000, "KRW"))
+    assert json.loads(server.asked[0].body)["taxFreeAmount"] == 20000
+
+
 async def test_no_sum_is_registered_for_what_is_paid(gateway: PortOneGateway, server: Server) -> None:
     server.will(says(409, {"type": "ALREADY_PAID"}))
     with pytest.raises(GatewayRefusedError, match="ALREADY_PAID"):
-        await gateway.pre_register(OURS, Money(71000, "KRW"))
+        await gateway.pre_register(OURS, Money(71000, "KRW"), Money.zero("KRW"))
 
 
 async def test_a_proxys_page_does_not_register_a_sum(gateway: PortOneGateway, server: Server) -> None:
     server.will(says(200, HTML, "text/html"))
     with pytest.raises(GatewayUnavailableError):
-        await gateway.pre_register(OURS, Money(71000, "KRW"))
+        await gateway.pre_register(OURS, Money(71000, "KRW"), Money.zero("KRW"))
 
 
 @pytest.mark.parametrize(("store", "where"), [("store 1&x", "?storeId=store%201%26x"), (None, "")])
@@ -563,51 +598,25 @@ def changed(number: int, at: datetime, **more: object) -> dict[str, object]:
     return {**RECORD, "id": f"payment{number}", "statusChangedAt": at.isoformat(), **more}
 
 
-class Listed:
-    """A server that lists ``records``. ``between`` runs after each page, ``first`` says what ``from`` lets in."""
-
-    def __init__(self, server: Server, records: list[dict[str, object]]) -> None:
-        self.server = server
-        self.records = records
-        self.between: Callable[[], None] = lambda: None
-        self.first: Callable[[datetime, datetime], bool] = operator.le
-        server.will(self.say)
-
-    async def say(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = self.query(-1)
-        page, wanted = asked["page"], asked["filter"]
-        window = [
-            record
-            for record in sorted(self.records, key=lambda record: when(record["statusChangedAt"]))
-            if self.first(when(wanted["from"]), when(record["statusChangedAt"]))
-            and when(record["statusChangedAt"]) <= when(wanted["until"])
-        ]
-        first = page["number"] * page["size"]
-        items = window[first : first + page["size"]]
-        writer.write(says(200, {"items": items, "page": page | {"totalCount": len(window)}}))
-        self.between()
-
-    def query(self, number: int) -> dict[str, dict[str, Any]]:
-        path = urlsplit(self.server.asked[number].line.split(" ")[1])
-        assert path.path == "/payments"
-        query: dict[str, dict[str, Any]] = json.loads(parse_qs(path.query)["requestBody"][0])
-        return query
+async def listed(gateway: PortOneGateway, number: int = 0, size: int = 100) -> ChangedPage:
+    return await gateway.changed_page("store-1", BEGIN, END, number=number, size=size)
 
 
-def when(said: object) -> datetime:
-    assert isinstance(said, str)
-    return datetime.fromisoformat(said)
+def page_of(*items: object, total: object = None) -> bytes:
+    count = len(items) if total is None else total
+    return says(200, {"items": list(items), "page": {"number": 0, "size": 100, "totalCount": count}})
 
 
-async def listed(gateway: PortOneGateway) -> list[str]:
-    return [payment.id async for payment in gateway.changed_since(BEGIN, END)]
-
-
-async def test_what_changed_is_asked_for_by_store_and_time_of_change(gateway: PortOneGateway, server: Server) -> None:
-    records = Listed(server, [changed(1, BEGIN), changed(2, END), changed(3, END + timedelta(seconds=1))])
-    assert await listed(gateway) == ["payment1", "payment2"]
-    assert records.query(0) == {
-        "page": {"number": 0, "size": 100},
+async def test_what_changed_is_asked_for_by_store_time_of_change_and_page(
+    gateway: PortOneGateway, server: Server
+) -> None:
+    server.will(page_of(changed(1, BEGIN), changed(2, END), total=302))
+    page = await listed(gateway, 3, 50)
+    assert ([payment.id for payment in page.payments], page.total) == (["payment1", "payment2"], 302)
+    path = urlsplit(server.asked[-1].line.split(" ")[1])
+    assert path.path == "/payments"
+    assert json.loads(parse_qs(path.query)["requestBody"][0]) == {
+        "page": {"number": 3, "size": 50},
         "filter": {
             "storeId": "store-1",
             "timestampType": "STATUS_CHANGED_AT",
@@ -619,72 +628,49 @@ async def test_what_changed_is_asked_for_by_store_and_time_of_change(gateway: Po
     }
 
 
-async def test_every_change_of_many_pages_comes_once_and_in_order(gateway: PortOneGateway, server: Server) -> None:
-    Listed(server, [changed(number, BEGIN + timedelta(seconds=number)) for number in range(345)])
-    assert await listed(gateway) == [f"payment{number}" for number in range(345)]
-
-
-@pytest.mark.parametrize("before", [0, 1, 99, 100])
-async def test_more_changes_at_one_instant_than_fit_a_page_all_come(
-    gateway: PortOneGateway, server: Server, before: int
-) -> None:
-    earlier = [changed(1000 + number, BEGIN) for number in range(before)]
-    at_once = [changed(number, BEGIN + timedelta(hours=1)) for number in range(250)]
-    Listed(server, [*earlier, *at_once, changed(2000, END)])
-    assert await listed(gateway) == [
-        *(f"payment{1000 + number}" for number in range(before)),
-        *(f"payment{number}" for number in range(250)),
-        "payment2000",
-    ]
-
-
-async def test_a_page_that_ends_between_two_changes_of_one_instant_loses_neither(
-    gateway: PortOneGateway, server: Server
-) -> None:
-    """Also where the gateway should take ``from`` to be exclusive, which its documents leave open."""
-    records = Listed(server, [changed(number, BEGIN + timedelta(seconds=(number + 3) // 2)) for number in range(250)])
-    records.first = operator.lt
-    assert await listed(gateway) == [f"payment{number}" for number in range(250)]
-
-
-async def test_a_payment_that_changes_again_meanwhile_pushes_no_other_one_out_of_sight(
-    gateway: PortOneGateway, server: Server
-) -> None:
-    records = Listed(server, [changed(number, BEGIN + timedelta(seconds=number)) for number in range(250)])
-
-    def one_more_leaves_the_window() -> None:
-        records.records[len(server.asked)]["statusChangedAt"] = (END + timedelta(seconds=1)).isoformat()
-
-    records.between = one_more_leaves_the_window
-    assert await listed(gateway) == [f"payment{number}" for number in range(250)]
-
-
-async def test_nothing_changed_is_an_empty_list(gateway: PortOneGateway, server: Server) -> None:
-    Listed(server, [])
-    assert await listed(gateway) == []
+async def test_nothing_changed_is_an_empty_page(gateway: PortOneGateway, server: Server) -> None:
+    server.will(page_of())
+    assert await listed(gateway) == ChangedPage(payments=[], total=0)
 
 
 async def test_a_listed_record_that_cannot_be_read_keeps_its_place_as_unknown(
     gateway: PortOneGateway, server: Server
 ) -> None:
-    Listed(
-        server,
-        [
+    unnamed = {"status": "PAID"}
+    server.will(
+        page_of(
             changed(1, BEGIN),
-            changed(2, BEGIN + timedelta(seconds=1), amount={"sum": "?"}),
-            changed(3, BEGIN + timedelta(seconds=2), status="PENDING"),
-        ],
+            changed(2, BEGIN, amount={"sum": "?"}),
+            unnamed,
+            5,
+            changed(3, BEGIN, status="PENDING"),
+        )
     )
-    said = [(payment.id, payment.status, payment.said) async for payment in gateway.changed_since(BEGIN, END)]
-    assert said == [
+    told = [(payment.id, payment.status, payment.said) for payment in (await listed(gateway)).payments]
+    assert told[:2] == [
         ("payment1", PaymentStatus.PAID, "PAID"),
-        ("payment2", PaymentStatus.UNKNOWN, "unreadable"),
-        ("payment3", PaymentStatus.PAY_PENDING, "PENDING"),
+        ("payment2", PaymentStatus.UNKNOWN, UNREADABLE),
     ]
+    assert told[4:] == [("payment3", PaymentStatus.PAY_PENDING, "PENDING")]
+    named = {name for name, status, said in told[2:4] if (status, said) == (PaymentStatus.UNKNOWN, UNREADABLE)}
+    assert len(named) == 2, "each by a name of its own"
+    assert all(name.startswith("unreadable-") for name in named)
 
 
-@pytest.mark.parametrize("body", [{}, {"items": 5}, {"items": [5]}, {"items": [{"status": "PAID"}]}, []])
-async def test_a_page_without_payments_in_it_is_no_answer(
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"items": 5, "page": {"totalCount": 1}},
+        {"items": []},
+        {"items": [], "page": {}},
+        {"items": [], "page": {"totalCount": "1"}},
+        {"items": [], "page": {"totalCount": -1}},
+        {"items": [], "page": {"totalCount": None}},
+    ],
+)
+async def test_a_page_without_payments_or_without_their_count_is_no_answer(
     gateway: PortOneGateway, server: Server, body: object
 ) -> None:
     server.will(says(200, body))
@@ -692,23 +678,17 @@ async def test_a_page_without_payments_in_it_is_no_answer(
         await listed(gateway)
 
 
-async def test_a_gateway_whose_pages_do_not_end_is_given_up(gateway: PortOneGateway, server: Server) -> None:
-    count = 0
-
-    async def always_a_hundred_more(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal count
-        count += 100
-        writer.write(says(200, {"items": [changed(count + number, BEGIN) for number in range(100)]}))
-
-    server.will(always_a_hundred_more)
-    with pytest.raises(GatewayUnavailableError):
-        await listed(gateway)
-    assert len(server.asked) == 600
+async def test_a_record_that_cannot_be_read_is_told_apart_from_no_answer(
+    gateway: PortOneGateway, server: Server
+) -> None:
+    server.will(says(200, {**RECORD, "id": OURS, "amount": {"sum": "?"}}))
+    with pytest.raises(UnreadableRecordError):
+        await gateway.get(OURS)
 
 
 async def test_a_page_may_be_longer_than_a_record(gateway: PortOneGateway, server: Server) -> None:
-    Listed(server, [changed(number, BEGIN, webhooks=["x" * 20_000]) for number in range(80)])
-    assert len(await listed(gateway)) == 80
+    server.will(page_of(*(changed(number, BEGIN, webhooks=["x" * 20_000]) for number in range(80))))
+    assert len((await listed(gateway)).payments) == 80
 
 
 # --- the transport ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,7 +36,7 @@ def an_order(name: str = "VIP 1열 1번 외 1건") -> Order:
 
 
 def test_the_window_gets_the_orders_payment_its_price_and_the_way_back() -> None:
-    assert window(an_order(), None) == Checkout(
+    assert window(an_order(), None, "a.ticket") == Checkout(
         store_id="store-1",
         channel_key="channel-key-1",
         payment_id=PaymentId("0123456789abcdef0123456789abcdef"),
@@ -43,13 +44,43 @@ def test_the_window_gets_the_orders_payment_its_price_and_the_way_back() -> None
         total_amount=710000,
         currency="KRW",
         pay_method="EASY_PAY",
-        redirect_url="https://shop.example.com/?order=fedcba9876543210fedcba9876543210",
+        redirect_url="https://shop.example.com/?order=fedcba9876543210fedcba9876543210&ticket=a.ticket",
         customer=None,
     )
 
 
-def test_a_long_order_name_is_cut_to_what_kakaopay_takes() -> None:
-    assert window(an_order("가" * 101), None).order_name == "가" * 100
+def test_nothing_is_said_of_untaxed_parts_where_there_are_none() -> None:
+    assert window(an_order(), None, "t").tax_free_amount is None
+
+
+def test_the_window_is_told_how_much_of_the_price_is_untaxed() -> None:
+    book = OrderLine(product_id=ProductId("b"), name="책", quantity=2, price=Money(20_000, "KRW"), tax_free=True)
+    order = an_order()
+    assert window(replace(order, lines=(*order.lines, book)), None, "t").tax_free_amount == 40_000
+
+
+def named(first: str, others: str = "") -> str:
+    """What the window calls an order of ``first`` and ``others``."""
+    line = OrderLine(product_id=ProductId("vip"), name=first, quantity=1, price=Money(1, "KRW"))
+    return window(replace(an_order(first + others), lines=(line,)), None, "t").order_name
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "shown"),
+    [
+        ("가" * 100, "", "가" * 100),
+        ("가" * 101, "", "가" * 99 + "…"),
+        ("가" * 95, " 외 2건", "가" * 95 + " 외 2건"),
+        ("가" * 96, " 외 2건", "가" * 94 + "… 외 2건"),
+        ("\U0001f3ab" * 300, " 외 19건", "\U0001f3ab" * 93 + "… 외 19건"),
+        ("가 " * 60, " 외 2건", "가 " * 46 + "가… 외 2건"),
+    ],
+)
+def test_a_long_order_name_loses_of_its_first_thing_and_never_how_many_others_there_are(
+    first: str, others: str, shown: str
+) -> None:
+    assert named(first, others) == shown
+    assert len(shown) <= 100, "characters, as KakaoPay counts them"
 
 
 @pytest.mark.parametrize(
@@ -65,4 +96,4 @@ def test_a_long_order_name_is_cut_to_what_kakaopay_takes() -> None:
     ],
 )
 def test_the_window_is_told_of_the_buyer_what_the_buyer_gave(customer: Customer, told: dict[str, str] | None) -> None:
-    assert window(an_order(), customer).customer == told
+    assert window(an_order(), customer, "t").customer == told

@@ -30,6 +30,7 @@ CANCELLATION: dict[str, object] = {
     "requestedAt": "2024-04-25T11:00:00Z",
     "trigger": "API",
 }
+REQUESTED_AT = datetime(2024, 4, 25, 11, tzinfo=UTC)
 
 
 def read(**changes: object) -> Payment:
@@ -156,9 +157,87 @@ def test_every_cancellation_is_kept_with_its_status(word: str, status: Cancellat
             status=CancellationStatus.SUCCEEDED,
             amount=Money(30000, "KRW"),
             reason="고객 요청",
+            requested_at=REQUESTED_AT,
         ),
-        Cancellation(id="2", status=status, amount=Money(30000, "KRW"), reason="고객 요청"),
+        Cancellation(id="2", status=status, amount=Money(30000, "KRW"), reason="고객 요청", requested_at=REQUESTED_AT),
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "requested_at", "charged_back"),
+    [
+        ({"trigger": "CHARGEBACK"}, REQUESTED_AT, True),
+        ({"trigger": "CONSOLE"}, REQUESTED_AT, False),
+        ({"trigger": "SOMETHING_NEW"}, REQUESTED_AT, False),
+        ({"trigger": ["CHARGEBACK"]}, REQUESTED_AT, False),
+        ({"requestedAt": "soon"}, None, False),
+        ({"requestedAt": None}, None, False),
+        ({"reason": ""}, REQUESTED_AT, False),
+    ],
+)
+def test_a_cancellation_says_who_was_behind_it_and_when_it_was_asked_for(
+    said: dict[str, object], requested_at: datetime | None, *, charged_back: bool
+) -> None:
+    (cancellation,) = read(status="PAID", cancellations=[{**CANCELLATION, **said}]).cancellations
+    assert (cancellation.requested_at, cancellation.charged_back) == (requested_at, charged_back)
+
+
+@pytest.mark.parametrize(
+    ("amount", "parts"),
+    [
+        ({}, (None, None, None)),
+        ({"paid": 0, "taxFree": 0, "cancelledTaxFree": 0}, (0, 0, 0)),
+        ({"paid": 900, "taxFree": 300, "cancelledTaxFree": 100}, (900, 300, 100)),
+        ({"paid": None, "taxFree": None}, (None, None, None)),
+    ],
+)
+def test_the_parts_of_an_amount_are_read_where_they_are_said_and_nothing_is_a_number(
+    amount: dict[str, object], parts: tuple[int | None, ...]
+) -> None:
+    payment = read(amount={"total": 1000, "cancelled": 0, **amount})
+    said = (payment.paid, payment.tax_free, payment.cancelled_tax_free)
+    assert said == tuple(None if part is None else Money(part, payment.total.currency) for part in parts)
+
+
+@pytest.mark.parametrize("part", ["paid", "taxFree", "cancelledTaxFree"])
+@pytest.mark.parametrize("strange", [-1, 0.5, "0", [], True])
+def test_a_part_that_is_no_amount_makes_the_record_unusable(part: str, strange: object) -> None:
+    with pytest.raises(GatewayUnavailableError):
+        read(amount={"total": 1000, "cancelled": 0, part: strange})
+
+
+@pytest.mark.parametrize(
+    ("method", "by_account"),
+    [
+        ({"type": "PaymentMethodVirtualAccount"}, True),
+        ({"type": "PaymentMethodEasyPay"}, False),
+        ({"type": ["PaymentMethodVirtualAccount"]}, False),
+        ({}, False),
+        ("PaymentMethodVirtualAccount", False),
+        (None, False),
+    ],
+)
+def test_money_that_was_sent_to_an_account_is_told_by_its_method(method: object, *, by_account: bool) -> None:
+    assert read(status="PAID", method=method).by_account is by_account
+
+
+@pytest.mark.parametrize(
+    ("disputes", "disputed"),
+    [
+        ([{"status": "CREATED"}], True),
+        ([{"status": "RESOLVED"}], False),
+        ([{"status": "RESOLVED"}, {"status": "SOMETHING_NEW"}], True),
+        ([{}], True),
+        ([], False),
+        (["strange"], False),
+        ("strange", None),
+        (None, None),
+    ],
+)
+def test_a_payment_is_disputed_until_each_dispute_is_resolved_and_no_list_says_nothing(
+    disputes: object, *, disputed: bool | None
+) -> None:
+    assert read(status="PAID", disputes=disputes).disputed is disputed
 
 
 @pytest.mark.parametrize("field", ["id", "status", "totalAmount"])
@@ -229,7 +308,7 @@ def test_a_spoilt_record_is_a_payment_or_no_answer(said: dict[str, object], spoi
 
 @given(body=st.binary(max_size=200))
 def test_no_bytes_end_in_anything_else(body: bytes) -> None:
-    for read_answer in (wire.read_payment, wire.read_listed_payments, lambda body: wire.read_cancellation(body, "KRW")):
+    for read_answer in (wire.read_payment, wire.read_changed_page, lambda body: wire.read_cancellation(body, "KRW")):
         with pytest.raises(GatewayUnavailableError):
             read_answer(body)
     assert wire.refusal_code(body) is None

@@ -6,32 +6,21 @@ import asyncio
 import hmac
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Generic, TypeVar
 
 from fake_portone.clock import Background, FakeClock
+from fake_portone.courses import Courses, quote
 from fake_portone.faults import Faults
-from fake_portone.ledger import (
-    SMOOTHLY,
-    Cancel,
-    Cancelled,
-    CancelStatus,
-    Course,
-    IdempotencyKeys,
-    Ledger,
-    PaymentRecord,
-    RefusedError,
-    invalid,
-)
-from fake_portone.listing import Listing, SortedPayments, matching
+from fake_portone.ledger import Cancel, Cancelled, IdempotencyKeys, Ledger, RefusedError, invalid
+from fake_portone.listing import Listing
+from fake_portone.readings import Page, Readings, Seen
 from fake_portone.webhooks import Delivery, Webhooks
 
 _T = TypeVar("_T")
-_UNKNOWN_STATUS = "ON_HOLD"
-_UNKNOWN_CHANNEL_TYPE = "SANDBOX"
 
 
 class Spoiled(Enum):
@@ -59,23 +48,6 @@ class SpoiledError(Exception):
     def __init__(self, how: Spoiled) -> None:
         super().__init__(how.name)
         self.how = how
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A payment as it is shown: ``said`` replaces its status, and ``strange`` adds fields, where a fault has it so."""
-
-    payment: PaymentRecord
-    said: str | None = None
-    strange: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page, and how many payments match in all."""
-
-    items: list[Seen]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +79,8 @@ class PortOneApi:
         self._clock = clock
         self._background = background
         self._keys = IdempotencyKeys(clock)
-        self._sorted = SortedPayments(ledger)
+        self._readings = Readings(ledger, faults, clock)
+        self._courses = Courses(faults)
         self._requests: Counter[tuple[str, ...]] = Counter()
 
     def requests(self, operation: str, payment_id: str) -> int:
@@ -116,33 +89,43 @@ class PortOneApi:
 
     async def get(self, secret: str | None, payment_id: str, store_id: str | None) -> Seen:
         """One payment."""
-        return await self._read(secret, ("get", payment_id), lambda: self._find(payment_id, store_id))
+        return await self._read(secret, ("get", payment_id), lambda: self._readings.find(payment_id, store_id))
 
     async def page(self, secret: str | None, listing: Listing) -> Page:
         """One page of payments."""
         listing.check()
-        return await self._read(secret, ("list",), lambda: self._list(listing))
+        return await self._read(secret, ("list",), lambda: self._readings.page(listing))
 
     async def cancel(self, secret: str | None, payment_id: str, cancel: Cancel, key: str | None) -> Cancelled:
         """Give money back; 200 with FAILED or REQUESTED are answers too."""
         if cancel.amount is not None and cancel.amount <= 0:
             raise invalid("amount must be more than 0")
-        if cancel.tax_free < 0 or (cancel.vat or 0) < 0:
+        if (cancel.tax_free or 0) < 0 or (cancel.vat or 0) < 0:
             raise invalid("taxFreeAmount and vatAmount must not be negative")
 
         def carry_out() -> Cancelled:
-            return self._ledger.cancel(payment_id, cancel, self._course(payment_id))
+            if self._faults.fires("console_cancel_quotes_refund", payment_id):
+                quote(self._ledger, payment_id, cancel)
+            return self._ledger.cancel(payment_id, cancel, self._courses.asked_by_the_shop(payment_id, cancel))
 
-        return await self._change(secret, ("cancel", payment_id), carry_out, key)
+        done = await self._change(secret, ("cancel", payment_id), carry_out, key)
+        return self._readings.cancelled(payment_id, done)
 
     async def pre_register(
-        self, secret: str | None, payment_id: str, total: int | None, currency: str | None, key: str | None
+        self,
+        secret: str | None,
+        payment_id: str,
+        total: int | None,
+        currency: str | None,
+        key: str | None,
+        *,
+        tax_free: int | None = None,
     ) -> None:
         """Note which sum a payment must have."""
         await self._change(
             secret,
             ("pre_register", payment_id),
-            lambda: self._ledger.pre_register(payment_id, total, currency),
+            lambda: self._ledger.pre_register(payment_id, total, currency, tax_free or 0),
             key,
         )
 
@@ -172,44 +155,6 @@ class PortOneApi:
         """Where the fault says so, wait until the webhooks of this payment were delivered."""
         if self._faults.fires("webhook_before_answer", payment_id):
             await self._webhooks.tried(payment_id)
-
-    def _find(self, payment_id: str, store_id: str | None) -> Seen:
-        payment = self._as_read("get", self._ledger.find(payment_id, store_id))
-        if payment is None:
-            raise RefusedError("PAYMENT_NOT_FOUND", "there is no such payment", HTTPStatus.NOT_FOUND)
-        return self._see("get", payment)
-
-    def _list(self, listing: Listing) -> Page:
-        first, last = listing.number * listing.size, (listing.number + 1) * listing.size
-        if not self._faults.on() and listing.by_creation is listing.sort_by_request:
-            items, total = self._sorted.page(listing, self._clock.wall(), first, last)
-            return Page([Seen(payment) for payment in items], total)
-        read = [p for p in (self._as_read("list", payment) for payment in self._ledger.payments()) if p is not None]
-        found = matching(read, listing, self._clock.wall())
-        return Page([self._see("list", payment) for payment in found[first:last]], len(found))
-
-    def _as_read(self, operation: str, payment: PaymentRecord) -> PaymentRecord | None:
-        lag = self._faults.fires("gateway_lag", operation, payment.id)
-        return self._ledger.as_it_was(payment, lag.seconds) if lag else payment
-
-    def _see(self, operation: str, payment: PaymentRecord) -> Seen:
-        fires, labels = self._faults.fires, (operation, payment.id)
-        said = _UNKNOWN_STATUS if fires("unknown_status", *labels) else None
-        if fires("unknown_channel_type", *labels):
-            payment = replace(payment, purchase=replace(payment.purchase, channel_type=_UNKNOWN_CHANNEL_TYPE))
-        return Seen(payment, said, fires("unknown_payment_fields", *labels) is not None)
-
-    def _course(self, payment_id: str) -> Course:
-        fires = self._faults.fires
-        if fires("cancel_refused", payment_id):
-            raise RefusedError("MAX_CANCEL_COUNT_REACHED", "it was cancelled too often")
-        if fires("cancel_failed", payment_id):
-            return Course(CancelStatus.FAILED)
-        if fault := fires("cancel_requested", payment_id):
-            return Course(CancelStatus.REQUESTED, CancelStatus.SUCCEEDED, fault.seconds)
-        if fault := fires("cancel_requested_then_failed", payment_id):
-            return Course(CancelStatus.REQUESTED, CancelStatus.FAILED, fault.seconds)
-        return SMOOTHLY
 
     async def _read(self, secret: str | None, labels: tuple[str, ...], read: Callable[[], _T]) -> _T:
         self._requests[labels] += 1
@@ -263,7 +208,7 @@ class PortOneApi:
             return
         if key is not None and self._faults.fires("cancel_outstanding", *labels):
             raise RefusedError("IDEMPOTENCY_OUTSTANDING_REQUEST", "a request with this key is still under way")
-        if self._faults.fires("cancel_502", *labels):
+        if self._faults.fires("cancel_502", *labels) or self._faults.holds("cancel_deposit_lacking", labels[1]):
             raise SpoiledError(Spoiled.PG_ERROR)
 
     def _spoil_after(self, labels: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -80,8 +80,80 @@ CATALOGUE = {
             "disputed", "the payment is disputed `seconds` after it was paid, and the dispute ends as much later", 60.0
         ),
         Kind("charged_back", "the card network takes all of it back, `seconds` after it was paid", 60.0),
+        # other readings: dates
+        Kind("stamps_in_seconds", "every date of a payment's record is cut to whole seconds"),
+        Kind(
+            "paid_dated_early",
+            "PAID is dated `seconds` before the READY or FAILED that it followed; half the time updatedAt is too",
+            60.0,
+        ),
+        Kind("cancelled_dated_early", "a cancellation's status is dated `seconds` before the one it followed", 60.0),
+        Kind("second_part_cancel_unstamped", "a later cancel of a part leaves statusChangedAt as it was"),
+        # other readings: lists and records
+        Kind(
+            "list_by_approval_time",
+            "the list goes by approval times, `seconds` earlier than when statuses changed",
+            2.0,
+        ),
+        Kind(
+            "list_late", "the list shows a payment as it stood `seconds` ago on the fake's clock, or not at all", 600.0
+        ),
+        Kind("list_unsorted", "the list is in no order of time"),
+        Kind("list_short_count", "a page of the list lacks its last payment, or totalCount counts one too few"),
+        Kind("record_vanishes", "a payment that was read before is not found"),
+        # other readings: cancels
+        Kind("reason_cut", "the reason of a cancellation comes back cut after 10 characters"),
+        Kind("reason_changed", "the reason of a cancellation comes back as another text"),
+        Kind("cancel_undone", "a cancellation is undone `seconds` later, and the payment PAID again", 3600.0),
+        Kind("cancel_bounces", "the same, and no webhook tells of it", 3600.0),
+        Kind("cancel_period_over", "every cancel of a payment is refused, with a word nobody has heard of"),
+        Kind("cancel_deposit_lacking", "every cancel of a payment answers 502 PG_PROVIDER, and is not carried out"),
+        Kind("cancel_needs_tax_part", "a cancel is refused unless it says taxFreeAmount and vatAmount"),
+        Kind("cancel_requested_for_ever", "every cancellation of a payment is REQUESTED, and stays so"),
+        Kind(
+            "console_cancel_quotes_refund",
+            "when a cancel comes, somebody cancels half as much in the console first, for the same reason",
+        ),
+        # other readings: the window
+        Kind("zero_amount_capture", "the browser asks for nothing, and a payment of 0 is PAID"),
+        Kind(
+            "account_by_browser",
+            "the browser chooses a virtual account in place of what it was to pay with, due in `seconds`",
+            10 * 365 * 86_400.0,
+        ),
+        Kind("tax_free_by_browser", "the browser asks for another taxFreeAmount"),
+        Kind("discount_limits_cancel", "a tenth is paid with points, and only amount.paid can be cancelled"),
+        Kind("pending_for_ever", "an approved payment is PAY_PENDING, and stays so"),
     )
 }
+READINGS = frozenset(
+    {
+        "stamps_in_seconds",
+        "paid_dated_early",
+        "cancelled_dated_early",
+        "second_part_cancel_unstamped",
+        "list_by_approval_time",
+        "list_late",
+        "list_unsorted",
+        "list_short_count",
+        "record_vanishes",
+        "reason_cut",
+        "reason_changed",
+        "cancel_undone",
+        "cancel_bounces",
+        "cancel_period_over",
+        "cancel_deposit_lacking",
+        "cancel_needs_tax_part",
+        "cancel_requested_for_ever",
+        "console_cancel_quotes_refund",
+        "zero_amount_capture",
+        "account_by_browser",
+        "tax_free_by_browser",
+        "discount_limits_cancel",
+        "pending_for_ever",
+    }
+)
+"""The faults that take another reading of what PortOne's documents say, or leave open, than the rest of the fake."""
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -119,6 +191,7 @@ class _Active:
     seconds: float
     chance: random.Random
     fired: int = 0
+    drawn: dict[str, bool] = field(default_factory=dict)
 
     def fires(self, labels: Sequence[str]) -> bool:
         if self.fault.match is not None and self.fault.match not in labels:
@@ -130,6 +203,11 @@ class _Active:
         self.fired += 1
         return True
 
+    def holds(self, payment_id: str) -> bool:
+        if payment_id not in self.drawn:
+            self.drawn[payment_id] = self.fires([payment_id])
+        return self.drawn[payment_id]
+
 
 @dataclass(frozen=True, slots=True)
 class Fired:
@@ -137,6 +215,11 @@ class Fired:
 
     name: str
     seconds: float
+    chance: random.Random
+
+    def also(self) -> bool:
+        """Whether it takes the worse of two forms: half the time it does."""
+        return self.chance.random() < 0.5  # noqa: PLR2004 - half
 
 
 class Faults:
@@ -170,7 +253,18 @@ class Faults:
         for active in self._active:
             if active.fault.name == name and active.fires(labels):
                 self._changed()
-                return Fired(name, active.seconds)
+                return Fired(name, active.seconds, active.chance)
+        return None
+
+    def holds(self, name: str, payment_id: str) -> Fired | None:
+        """Whether this is a fault of this payment's, which is drawn once for each payment."""
+        for active in self._active:
+            if active.fault.name == name:
+                before = active.fired
+                if active.holds(payment_id):
+                    if active.fired != before:
+                        self._changed()
+                    return Fired(name, active.seconds, active.chance)
         return None
 
     def _activate(self, fault: Fault, number: int) -> _Active:

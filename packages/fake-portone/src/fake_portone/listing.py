@@ -35,6 +35,14 @@ class Listing:
             raise invalid(f"page: number from 0, size from 1, and (number + 1) × size at most {_PAGED_MOST}")
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A payment as the list has it: ``at`` is when its status changed, by the list's clock."""
+
+    payment: PaymentRecord
+    at: datetime
+
+
 class SortedPayments:
     """The payments that match the last filter asked for, in order, until any payment changes.
 
@@ -63,28 +71,33 @@ class SortedPayments:
         always = replace(listing, number=0, size=1, since=_EVER, until=None, newest_first=False)
         if self._of != (always, self._ledger.changes):
             self._of = (always, self._ledger.changes)
-            self._found = matching(payments, always, now)
+            self._found = matching([Listed(p, p.status_changed_at) for p in payments], always, now)
             self._moments = [_moment(payment, listing) for payment in self._found]
 
 
-def matching(payments: list[PaymentRecord], listing: Listing, now: datetime) -> list[PaymentRecord]:
+def matching(payments: list[Listed], listing: Listing, now: datetime) -> list[PaymentRecord]:
     """What matches, in order. Both ends of the window belong to it; PortOne does not say, and more is safer."""
 
-    def order(payment: PaymentRecord) -> datetime:
-        return payment.requested_at if listing.sort_by_request else payment.status_changed_at
+    def order(listed: Listed) -> datetime:
+        return listed.payment.requested_at if listing.sort_by_request else listed.at
 
     since = _since(listing, now)
-    wanted = [
-        payment
-        for payment in payments
-        if since <= _moment(payment, listing)
-        and (listing.until is None or _moment(payment, listing) <= listing.until)
-        and listing.store_id in (None, payment.purchase.store_id)
+    wanted = [listed for listed in payments if _is_within(listed, since, listing) and _fits(listed.payment, listing)]
+    return [listed.payment for listed in sorted(wanted, key=order, reverse=listing.newest_first)]
+
+
+def _is_within(listed: Listed, since: datetime, listing: Listing) -> bool:
+    at = listed.payment.requested_at if listing.by_creation else listed.at
+    return since <= at and (listing.until is None or at <= listing.until)
+
+
+def _fits(payment: PaymentRecord, listing: Listing) -> bool:
+    return (
+        listing.store_id in (None, payment.purchase.store_id)
         and (listing.statuses is None or payment.status in listing.statuses)
         and listing.is_test in (None, payment.purchase.channel_type == "TEST")
         and listing.currency in (None, payment.purchase.currency)
-    ]
-    return sorted(wanted, key=order, reverse=listing.newest_first)
+    )
 
 
 def _moment(payment: PaymentRecord, listing: Listing) -> datetime:

@@ -20,6 +20,7 @@ class Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields
     channel_key: Text | None = None
     order_name: Text | None = None
     total_amount: Won | None = None
+    tax_free_amount: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
     currency: Annotated[str, msgspec.Meta(pattern=r"^(CURRENCY_)?[A-Z]{3}\Z")] | None = None
     notice_urls: list[str] | None = None
     channel_type: Literal["LIVE", "TEST"] | None = None
@@ -38,12 +39,16 @@ class Opening(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields
         wanted: dict[str, Any] = {name: new if new is not None else old for name, (new, old) in said.items()}
         if missing := [name for name, value in wanted.items() if value is None]:
             raise invalid(f"the payment window needs {', '.join(missing)}")
+        tax_free = self.tax_free_amount if self.tax_free_amount is not None else before.tax_free if before else 0
+        if tax_free > wanted["totalAmount"]:
+            raise invalid("taxFreeAmount is more than totalAmount")
         return Purchase(
             store_id=wanted["storeId"],
             channel_key=wanted["channelKey"],
             order_name=wanted["orderName"],
             total=wanted["totalAmount"],
             currency=wanted["currency"].removeprefix("CURRENCY_"),
+            tax_free=tax_free,
             channel_type=self.channel_type or (before.channel_type if before else "LIVE"),
             notice_urls=self._notice_urls(before),
         )

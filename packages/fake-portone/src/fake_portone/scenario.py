@@ -179,6 +179,7 @@ class Player:
             order_name=_ORDER_NAME,
             total_amount=total,
             currency=currency,
+            tax_free_amount=self._fake.ledger.registered_tax_free(payment_id) or None,
         )
         return _over(_over(usual, self._scenario.window), said)
 

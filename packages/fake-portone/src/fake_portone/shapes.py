@@ -64,12 +64,14 @@ def cancellation_json(cancellation: Cancelled) -> dict[str, Any]:
         "status": cancellation.status.value,
         "id": cancellation.id,
         "totalAmount": cancellation.amount,
-        "taxFreeAmount": 0,
+        "taxFreeAmount": cancellation.tax_free,
         "vatAmount": cancellation.vat,
         "reason": cancellation.reason,
         "requestedAt": time_json(cancellation.requested_at),
         "trigger": cancellation.trigger,
     }
+    if cancellation.discount:
+        body["easyPayDiscountAmount"] = cancellation.discount
     if cancellation.status is CancelStatus.SUCCEEDED and cancellation.cancelled_at is not None:
         body["pgCancellationId"] = f"A{cancellation.id.replace('-', '')[:10]}"
         body["cancelledAt"] = time_json(cancellation.cancelled_at)
@@ -97,16 +99,17 @@ def webhook_json(delivery: Delivery) -> dict[str, Any]:
 
 
 def _amount(payment: PaymentRecord) -> dict[str, int]:
-    total = payment.purchase.total
+    total, tax_free = payment.purchase.total, payment.purchase.tax_free
+    vat = vat_within(total - tax_free)
     return {
         "total": total,
-        "taxFree": 0,
-        "vat": vat_within(total),
-        "supply": total - vat_within(total),
+        "taxFree": tax_free,
+        "vat": vat,
+        "supply": total - tax_free - vat,
         "discount": payment.discount,
         "paid": payment.captured - payment.discount,
         "cancelled": payment.cancelled,
-        "cancelledTaxFree": 0,
+        "cancelledTaxFree": payment.cancelled_tax_free,
     }
 
 

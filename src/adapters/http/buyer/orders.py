@@ -17,18 +17,20 @@ from adapters.http.buyer.wire import (
     OrderOut,
     PlacedOut,
     ProductsOut,
+    ReturnOut,
     TicketOut,
     last_event_id,
     order_out,
     place_order_command,
     placed_out,
     products_out,
+    return_out,
     token_of,
 )
 from adapters.http.edge import READ
 from adapters.http.sizes import API_BODY_MOST, read_body
 from application.errors import OrderNotFoundError
-from application.follow_order import TICKET_LIFE
+from application.tickets import TICKET_LIFE
 from application.use_cases import UseCases
 from domain.ids import OrderId
 from domain.order import Order
@@ -58,6 +60,7 @@ class OrderRoutes:
             act(f"{_ORDER}/verify")(self.verify),
             act(f"{_ORDER}/cancel")(self.cancel),
             act(f"{_ORDER}/ticket")(self.ticket),
+            HTTPRouteHandler(f"{_ORDER}/return", http_method=READ)(self.back),
             get(f"{_ORDER}/events", security=_BY_TOKEN, media_type=EVENT_STREAM)(self.events),
         ]
 
@@ -89,6 +92,13 @@ class OrderRoutes:
         """A ticket for the event stream, for clients that cannot send headers, such as `EventSource`."""
         ticket = await self._use_cases.issue_ticket(_known(order_id), token_of(request.scope["headers"]))
         return TicketOut(ticket, expires_in=int(TICKET_LIFE.total_seconds()))
+
+    async def back(self, order_id: FromPath[str], ticket: FromQuery[str | None] = None) -> ReturnOut:
+        """Whether the order is paid, for whoever came back from the payment window with the `redirectUrl`'s ticket.
+
+        In any browser: it tells nothing else.
+        """
+        return return_out(await self._use_cases.read_return(_known(order_id), ticket or ""))
 
     async def events(
         self, request: AnyRequest, order_id: FromPath[str], ticket: FromQuery[str | None] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar.exceptions import HTTPException
@@ -16,8 +16,9 @@ from adapters.http.sizes import Headers, header_values
 from application.follow_order import OrderEvent
 from application.place_order import Placed, PlaceOrderCommand
 from application.ports import Checkout, Customer
-from domain.catalog import Product
+from domain.catalog import ID_MOST, Product
 from domain.ids import ProductId
+from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order, OrderLine
 
@@ -34,7 +35,7 @@ _FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<na
 class ItemBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """So many of one product."""
 
-    product_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=_PLAIN)]
+    product_id: Annotated[str, Meta(min_length=1, max_length=ID_MOST, pattern=_PLAIN)]
     quantity: Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -160,7 +161,7 @@ class ItemOut(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class OrderOut(msgspec.Struct, frozen=True, rename="camel"):
-    """An order, as its buyer may see it."""
+    """An order, as its buyer may see it. ``lastAttempt`` null: none was made, or none has failed since."""
 
     id: str
     payment_id: str
@@ -172,6 +173,7 @@ class OrderOut(msgspec.Struct, frozen=True, rename="camel"):
     items: list[ItemOut]
     created_at: datetime
     expires_at: datetime
+    last_attempt: Literal["failed"] | None
 
 
 class CheckoutOut(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -185,15 +187,22 @@ class CheckoutOut(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     currency: str
     pay_method: str
     redirect_url: str
+    tax_free_amount: int | UnsetType = UNSET
     customer: dict[str, str] | UnsetType = UNSET
 
 
 class PlacedOut(msgspec.Struct, frozen=True):
-    """A placed order. Its token is told here only."""
+    """A placed order. Its token is told here only. ``checkout`` null: there is nothing to pay, or nothing any more."""
 
     order: OrderOut
     token: str
-    checkout: CheckoutOut
+    checkout: CheckoutOut | None
+
+
+class ReturnOut(msgspec.Struct, frozen=True):
+    """Whether the order is paid; ``open``: it may still be."""
+
+    status: Literal["paid", "not_paid", "open"]
 
 
 class TicketOut(msgspec.Struct, frozen=True, rename="camel"):
@@ -209,6 +218,13 @@ class EventOut(msgspec.Struct, frozen=True):
     order: OrderOut
     kind: str
     at: datetime
+
+
+_RETURNED: dict[OrderStatus, Literal["paid", "not_paid", "open"]] = {
+    OrderStatus.COMPLETED: "paid",
+    OrderStatus.CANCELLED: "not_paid",
+    OrderStatus.PENDING: "open",
+}
 
 
 def products_out(products: Sequence[Product]) -> ProductsOut:
@@ -229,12 +245,19 @@ def order_out(order: Order) -> OrderOut:
         items=[_item(line) for line in order.lines],
         created_at=order.created_at,
         expires_at=order.expires_at,
+        last_attempt="failed" if order.observed is not None and order.observed.has_failed else None,
     )
 
 
 def placed_out(placed: Placed) -> PlacedOut:
     """A placed order on the wire."""
-    return PlacedOut(order_out(placed.order), placed.token, _checkout(placed.checkout))
+    checkout = None if placed.checkout is None else _checkout(placed.checkout)
+    return PlacedOut(order_out(placed.order), placed.token, checkout)
+
+
+def return_out(status: OrderStatus) -> ReturnOut:
+    """What whoever comes back from the payment window is told."""
+    return ReturnOut(_RETURNED[status])
 
 
 def event_out(event: OrderEvent) -> EventOut:
@@ -256,6 +279,7 @@ def _checkout(checkout: Checkout) -> CheckoutOut:
         currency=checkout.currency,
         pay_method=checkout.pay_method,
         redirect_url=checkout.redirect_url,
+        tax_free_amount=UNSET if checkout.tax_free_amount is None else checkout.tax_free_amount,
         customer=UNSET if checkout.customer is None else dict(checkout.customer),
     )
 

@@ -1,4 +1,4 @@
-"""Products, and how much of each is left."""
+"""Products, how much there is of each, and how much of that is held."""
 
 from __future__ import annotations
 
@@ -21,32 +21,37 @@ class MemoryCatalog(Catalog):
     async def put(self, product: Product) -> None:
         """Keep this product."""
         self._unit.must_write()
-        if product.available is not None and product.available < 0:
+        if product.capacity is not None and product.capacity < 0:
             raise self._unit.refuse("stock is never negative")
-        self._unit.tables.products[product.id] = product
+        before = self._unit.tables.products.get(product.id)
+        self._keep(replace(product, held=before.held if before is not None else 0))
+
+    async def by_id(self, product_id: ProductId) -> Product | None:
+        """The product of this id."""
+        return self._unit.tables.products.get(product_id)
 
     async def products(self) -> Sequence[Product]:
         """Every product, by name."""
         return sorted(self._unit.tables.products.values(), key=lambda product: (product.name, product.id))
 
     async def hold(self, product_id: ProductId, quantity: int) -> Product:
-        """Take some off what is available."""
+        """Hold some of what is available."""
         self._unit.must_write()
         product = self._unit.tables.products.get(product_id)
         if product is None:
-            raise ProductNotFoundError(f"there is no product {product_id}")
+            raise ProductNotFoundError(f"there is no product {product_id!r}")
         if product.available is None:
             return product
         if product.available < quantity:
             raise SoldOutError(f"less than {quantity} of {product.name} is left")
-        return self._keep(replace(product, available=product.available - quantity))
+        return self._keep(replace(product, held=product.held + quantity))
 
     async def release(self, product_id: ProductId, quantity: int) -> None:
-        """Put some back."""
+        """Let go of some."""
         self._unit.must_write()
         product = self._unit.tables.products.get(product_id)
-        if product is not None and product.available is not None:
-            self._keep(replace(product, available=product.available + quantity))
+        if product is not None:
+            self._keep(replace(product, held=max(0, product.held - quantity)))
 
     def _keep(self, product: Product) -> Product:
         self._unit.tables.products[product.id] = product

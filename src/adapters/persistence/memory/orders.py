@@ -13,6 +13,7 @@ from domain.ids import OrderId
 from domain.lifecycle import OrderStatus
 from domain.money import Money
 from domain.order import Order
+from domain.schedule import LONGEST
 
 
 class MemoryOrders(Orders):
@@ -67,6 +68,19 @@ class MemoryOrders(Orders):
         ]
         return sorted(matching, key=lambda order: (order.moved_at, order.id))[:limit]
 
+    async def unfinished(self, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50) -> Sequence[Order]:
+        """Orders that owe or ask for a person, the oldest first."""
+        matching = [
+            order
+            for order in self._unit.tables.orders.values()
+            if (order.owed or order.attention is not None) and (after is None or (order.created_at, order.id) > after)
+        ]
+        return sorted(matching, key=lambda order: (order.created_at, order.id))[:limit]
+
+    async def first_placed_at(self) -> datetime | None:
+        """When the first order was placed."""
+        return min((order.created_at for order in self._unit.tables.orders.values()), default=None)
+
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to check, the longest due first."""
         self._unit.must_write()
@@ -99,7 +113,7 @@ class MemoryOrders(Orders):
 
     def _due(self, now: datetime) -> list[tuple[datetime, Order]]:
         orders = self._unit.tables.orders.values()
-        return [(order.check_at, order) for order in orders if order.check_at is not None and order.check_at <= now]
+        return [(at, order) for order in orders if (at := order.check_at) is not None and not now < at <= now + LONGEST]
 
     def _check(self, before: Order | None, order: Order) -> None:
         entries = self._unit.tables.history.get(order.id, ())
@@ -122,9 +136,7 @@ _EDGES = frozenset(
 
 def _broken_by_state(order: Order) -> str | None:
     """The rule that ``order`` breaks, whatever it was before."""
-    captured = order.captured or Money.zero(order.price.currency)
-    if not order.price:
-        return "an order costs something"
+    captured = Money.zero(order.price.currency) if order.captured is None else order.captured
     if (order.status is OrderStatus.CANCELLED) is (order.reason is None):
         return "a CANCELLED order has a reason, and no other has"
     if order.status is OrderStatus.COMPLETED and order.captured != order.price:
@@ -139,7 +151,8 @@ def _broken_by_state(order: Order) -> str | None:
 def _broken_by_step(before: Order | None, order: Order) -> str | None:
     """The rule that going from ``before`` to ``order`` breaks."""
     if before is None:
-        return None if order.status is OrderStatus.PENDING else "an order begins PENDING"
+        begins = order.status is OrderStatus.PENDING or not order.price
+        return None if begins else "an order begins PENDING"
     if _identity(before) != _identity(order):
         return "an order keeps its identity"
     if before.status is not order.status and (before.status, order.status) not in _EDGES:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from adapters.persistence.memory.tables import MemoryTransaction
 from application.ports import Refunds
@@ -33,6 +32,14 @@ class MemoryRefunds(Refunds):
         refunds = [refund for refund in self._unit.tables.refunds.values() if refund.order_id == order_id]
         return sorted(refunds, key=lambda refund: (refund.requested_at, refund.id))
 
+    async def of_orders(self, order_ids: Sequence[OrderId]) -> Mapping[OrderId, Sequence[Refund]]:
+        """Every refund of these orders."""
+        wanted, found = set(order_ids), dict[OrderId, list[Refund]]()
+        for refund in sorted(self._unit.tables.refunds.values(), key=lambda refund: (refund.requested_at, refund.id)):
+            if refund.order_id in wanted:
+                found.setdefault(refund.order_id, []).append(refund)
+        return found
+
     def _broken_by_sum(self, refund: Refund) -> str | None:
         tables = self._unit.tables
         owed = tables.orders[refund.order_id].owed
@@ -50,8 +57,16 @@ def _broken_by_refund(before: Refund | None, refund: Refund) -> str | None:
         return "a refund that has ended says when"
     if before is None:
         return None if refund.status is RefundStatus.REQUESTED else "a refund begins REQUESTED"
-    if replace(before, status=refund.status, ended_at=refund.ended_at, failure=refund.failure) != refund:
+    if _identity(before) != _identity(refund):
         return "a refund keeps its identity"
-    if before.status is not RefundStatus.REQUESTED and before != refund:
+    if before.status is not RefundStatus.REQUESTED and _end(before) != _end(refund):
         return "a refund ends once"
     return None
+
+
+def _identity(refund: Refund) -> tuple[object, ...]:
+    return (refund.order_id, refund.amount, refund.reason, refund.requested_by, refund.requested_at)
+
+
+def _end(refund: Refund) -> tuple[object, ...]:
+    return (refund.status, refund.ended_at, refund.failure)

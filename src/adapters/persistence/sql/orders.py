@@ -8,16 +8,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Row, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Executable, Row, bindparam, func, insert, or_, select, text, tuple_, update
 
 from adapters.persistence.sql.transaction import SqlTransaction
 from adapters.persistence.sql.values import as_json, cursor
 from adapters.persistence.tables import Moment, orders
 from application.ports import Orders
+from domain.attention import Attention, AttentionKind
 from domain.ids import OrderId, PaymentId, ProductId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Observed, Order, OrderLine
+from domain.schedule import LONGEST
 
 _ORDER_COLUMNS = tuple(orders.c[name] for name in orders.c.keys())  # noqa: SIM118 - a column collection, not a dict
 _ORDERS = select(*_ORDER_COLUMNS)
@@ -39,8 +41,15 @@ _CAPTURED_BETWEEN = (
     .order_by(_MOVED_AT, orders.c.id)
     .limit(bindparam("most"))
 )
-_DUE = orders.c.check_at <= bindparam("now")
-_COUNT_DUE = select(func.count()).select_from(orders).where(_DUE)
+_UNFINISHED = _ORDERS.where(text("(owed_minor > 0 OR attention IS NOT NULL)")).order_by(  # as its index has it
+    orders.c.created_at, orders.c.id
+)
+_FIRST_PLACED = select(func.min(orders.c.created_at, type_=Moment))
+_DUE = or_(orders.c.check_at <= bindparam("now"), orders.c.check_at > bindparam("beyond"))
+_COUNT_DUE = select(  # each an index range of its own
+    select(func.count()).select_from(orders).where(orders.c.check_at <= bindparam("now")).scalar_subquery()
+    + select(func.count()).select_from(orders).where(orders.c.check_at > bindparam("beyond")).scalar_subquery()
+)
 _FIND_DUE = (
     _ORDERS.where(_DUE)
     .order_by(orders.c.check_at, orders.c.id)
@@ -97,17 +106,32 @@ class SqlOrders(Orders):
         rows = (await self._unit.run(statement, {"since": since, "until": until, "most": limit})).all()
         return [_order(row) for row in rows]
 
+    async def unfinished(self, *, after: tuple[datetime, OrderId] | None = None, limit: int = 50) -> Sequence[Order]:
+        """Orders that owe or ask for a person, the oldest first."""
+        statement = _UNFINISHED.limit(limit)
+        if after is not None:
+            statement = statement.where(tuple_(orders.c.created_at, orders.c.id) > cursor(*after))
+        return [_order(row) for row in (await self._unit.run(statement)).all()]
+
+    async def first_placed_at(self) -> datetime | None:
+        """When the first order was placed."""
+        first: datetime | None = (await self._unit.run(_FIRST_PLACED)).scalar_one()
+        return first
+
     async def lease_due(self, now: datetime, until: datetime, limit: int) -> Sequence[Order]:
         """Orders to check, the longest due first."""
         self._unit.must_write()
-        due = [_order(row) for row in (await self._unit.run(_FIND_DUE, {"now": now, "most": limit})).all()]
+        due = [
+            _order(row)
+            for row in (await self._unit.run(_FIND_DUE, {"now": now, "beyond": now + LONGEST, "most": limit})).all()
+        ]
         if due:
             await self._unit.run(_LEASE, {"until": until, "ids": [order.id for order in due]})
         return [replace(order, check_at=until, version=order.version + 1) for order in due]
 
     async def due_count(self, now: datetime) -> int:
         """How many orders are due."""
-        return int((await self._unit.run(_COUNT_DUE, {"now": now})).scalar_one())
+        return int((await self._unit.run(_COUNT_DUE, {"now": now, "beyond": now + LONGEST})).scalar_one())
 
     async def page(
         self,
@@ -133,8 +157,8 @@ class SqlOrders(Orders):
 
 
 def _order_values(order: Order) -> dict[str, Any]:
-    seen = order.observed
-    lines = [[n.product_id, n.name, n.quantity, n.price.minor, n.price.currency] for n in order.lines]
+    seen, asks = order.observed, order.attention
+    lines = [_line_values(line) for line in order.lines]
     return {
         "id": order.id,
         "payment_id": order.payment_id,
@@ -147,8 +171,8 @@ def _order_values(order: Order) -> dict[str, Any]:
         "expires_at": order.expires_at,
         "status": order.status.value,
         "reason": order.reason.value if order.reason else None,
-        "captured_minor": order.captured.minor if order.captured else None,
-        "captured_currency": order.captured.currency if order.captured else None,
+        "captured_minor": order.captured.minor if order.captured is not None else None,
+        "captured_currency": order.captured.currency if order.captured is not None else None,
         "refunded_minor": order.refunded.minor,
         "refunded_currency": order.refunded.currency,
         "owed_minor": order.owed.minor,
@@ -156,7 +180,14 @@ def _order_values(order: Order) -> dict[str, Any]:
         "observed_attempt": seen.attempt if seen else None,
         "observed_changed_at": seen.changed_at if seen else None,
         "observed_updated_at": seen.updated_at if seen else None,
-        "attention": order.attention,
+        "observed_back_minor": seen.went_back if seen else None,
+        "observed_deposit_due": seen.deposit_due if seen else None,
+        "observed_disputed": int(seen.disputed) if seen else None,
+        "announced_at": order.announced_at,
+        "attention": asks.why if asks else None,
+        "attention_kind": asks.kind.value if asks else None,
+        "attention_since": asks.since if asks else None,
+        "by_hand": int(order.by_hand),
         "seq": order.seq,
         "version": order.version,
         "check_at": order.check_at,
@@ -173,6 +204,9 @@ def _order(row: Row[Any]) -> Order:
             attempt=row.observed_attempt,
             changed_at=row.observed_changed_at,
             updated_at=row.observed_updated_at,
+            went_back=row.observed_back_minor,
+            deposit_due=row.observed_deposit_due,
+            disputed=bool(row.observed_disputed),
         )
     captured = row.captured_minor
     return Order(
@@ -190,7 +224,9 @@ def _order(row: Row[Any]) -> Order:
         refunded=Money(row.refunded_minor, row.refunded_currency),
         owed=Money(row.owed_minor, row.refunded_currency),
         observed=observed,
-        attention=row.attention,
+        announced_at=row.announced_at,
+        attention=_attention(row),
+        by_hand=bool(row.by_hand),
         seq=row.seq,
         version=row.version,
         check_at=row.check_at,
@@ -199,5 +235,27 @@ def _order(row: Row[Any]) -> Order:
     )
 
 
-def _line(product_id: str, name: str, quantity: int, minor: int, currency: str) -> OrderLine:
-    return OrderLine(product_id=ProductId(product_id), name=name, quantity=quantity, price=Money(minor, currency))
+def _attention(row: Row[Any]) -> Attention | None:
+    if row.attention_kind is None:
+        return None
+    return Attention(kind=AttentionKind(row.attention_kind), why=row.attention, since=row.attention_since)
+
+
+def _line_values(line: OrderLine) -> list[str | int]:
+    """A line to keep. One that holds nothing and is taxed is kept as all of them were once: it stays the same."""
+    values: list[str | int] = [line.product_id, line.name, line.quantity, line.price.minor, line.price.currency]
+    return [*values, line.held, int(line.tax_free)] if line.held or line.tax_free else values
+
+
+def _line(  # noqa: PLR0917 - as they stand in a row
+    product_id: str, name: str, quantity: int, minor: int, currency: str, held: int = 0, tax_free: int = 0
+) -> OrderLine:
+    """A line as it is kept."""
+    return OrderLine(
+        product_id=ProductId(product_id),
+        name=name,
+        quantity=quantity,
+        price=Money(minor, currency),
+        held=held,
+        tax_free=bool(tax_free),
+    )

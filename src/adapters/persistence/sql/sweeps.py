@@ -87,7 +87,7 @@ _SAVE_SWEEP = (
     update(sweeps)
     .where(sweeps.c.version == bindparam("its_version"))
     .values(
-        {name: bindparam(name) for name in ("reached", "holder", "held_until")}
+        {name: bindparam(name) for name in ("reached", "again_at", "holder", "held_until")}
         | {"version": bindparam("its_version") + 1}
     )
 )
@@ -102,13 +102,20 @@ class SqlSweeps(Sweeps):
     async def read(self) -> Sweep:
         """The sweep as it stands."""
         row = (await self._unit.run(_SWEEP)).one()
-        return Sweep(reached=row.reached, holder=row.holder, held_until=row.held_until, version=row.version)
+        return Sweep(
+            reached=row.reached,
+            again_at=row.again_at,
+            holder=row.holder,
+            held_until=row.held_until,
+            version=row.version,
+        )
 
     async def save(self, sweep: Sweep) -> Sweep:
         """Keep it, if nobody changed it since."""
         self._unit.must_write()
         values = {
             "reached": sweep.reached,
+            "again_at": sweep.again_at,
             "holder": sweep.holder,
             "held_until": sweep.held_until,
             "its_version": sweep.version,

@@ -57,6 +57,7 @@ class _CancelBody(_Body, frozen=True, rename="camel", forbid_unknown_fields=True
             expected_left=self.current_cancellable_amount,
             tax_free=self.tax_free_amount or 0,
             vat=self.vat_amount,
+            to_account=self.refund_account is not None,
             store_id=self.store_id,
             skip_webhook=self.skip_webhook or False,
         )
@@ -140,7 +141,14 @@ def rest_routes(api: PortOneApi) -> list[Route]:
 
     async def pre_register_payment(request: Request) -> Response:
         body = decode(await body_of(request), _PreRegisterBody)
-        await api.pre_register(_secret(request), _payment_id(request), body.total_amount, body.currency, _key(request))
+        await api.pre_register(
+            _secret(request),
+            _payment_id(request),
+            body.total_amount,
+            body.currency,
+            _key(request),
+            tax_free=body.tax_free_amount,
+        )
         return json_response({})
 
     async def close_virtual_account(request: Request) -> Response:

@@ -11,28 +11,33 @@ from fake_portone.ledger.moments import LedgerClock
 from fake_portone.ledger.payments import name_of
 from fake_portone.ledger.records import (
     CAPTURED,
+    PUNCTUAL,
     SMOOTHLY,
     Cancel,
     Cancelled,
     CancelStatus,
     Course,
+    Dating,
     Dispute,
     Happening,
     PaymentRecord,
     Purchase,
     Status,
     VirtualAccount,
+    vat_within,
 )
-from fake_portone.ledger.rules import RefusedError, invalid, vat_within
+from fake_portone.ledger.rules import RefusedError, invalid
 
 __all__ = [
     "CAPTURED",
+    "PUNCTUAL",
     "SMOOTHLY",
     "Balance",
     "Cancel",
     "CancelStatus",
     "Cancelled",
     "Course",
+    "Dating",
     "Dispute",
     "Happening",
     "IdempotencyKeys",

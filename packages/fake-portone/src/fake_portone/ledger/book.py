@@ -28,7 +28,8 @@ class Balance:
 class MoneyBook:
     """Every movement of money, written once and summed apart from the payments' own fields.
 
-    Raises LedgerBrokenError for a second capture of one payment, and for a won more back than was taken.
+    Raises LedgerBrokenError for a second capture of one payment, for a won more back than was taken, and for one more
+    that comes back than had gone.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,13 @@ class MoneyBook:
         if not 0 < amount <= before.net:
             raise LedgerBrokenError(f"{payment_id}: {amount} would go back of {before.net}")
         self._balances[payment_id] = replace(before, cancelled=before.cancelled + amount)
+
+    def take_back(self, payment_id: str, amount: int) -> None:
+        """Money that had gone back is with the shop again."""
+        before = self._balances.get(payment_id, Balance())
+        if not 0 < amount <= before.cancelled:
+            raise LedgerBrokenError(f"{payment_id}: {amount} would come back of {before.cancelled}")
+        self._balances[payment_id] = replace(before, cancelled=before.cancelled - amount)
 
     def of(self, payment_id: str) -> Balance:
         """What was taken and went back for one payment."""

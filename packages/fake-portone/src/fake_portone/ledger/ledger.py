@@ -11,10 +11,13 @@ from fake_portone.ledger.cancellations import Cancellations
 from fake_portone.ledger.moments import Agenda, LedgerClock
 from fake_portone.ledger.payments import Payments
 from fake_portone.ledger.records import (
+    PUNCTUAL,
     SMOOTHLY,
     Cancel,
     Cancelled,
+    CancelStatus,
     Course,
+    Dating,
     Dispute,
     Happening,
     PaymentRecord,
@@ -53,6 +56,7 @@ class Ledger:
         self._book = MoneyBook()
         self._cancellations = Cancellations(self._payments, self._book, self._agenda)
         self._registered: dict[str, tuple[int | None, str | None]] = {}
+        self._registered_tax_free: dict[str, int] = {}
 
     # --- reading ---
 
@@ -96,6 +100,10 @@ class Ledger:
         """The sum and currency this payment was pre-registered with; None if it was not."""
         return self._registered.get(payment_id)
 
+    def registered_tax_free(self, payment_id: str) -> int:
+        """How much of that sum is untaxed."""
+        return self._registered_tax_free.get(payment_id, 0)
+
     # --- the buyer's side ---
 
     def open(self, payment_id: str, purchase: Purchase) -> PaymentRecord:
@@ -116,9 +124,12 @@ class Ledger:
         )
         return self._payments.tell("Ready", self._payments.keep(payment))
 
-    def pay(self, payment_id: str, *, discount: int = 0) -> PaymentRecord:
+    def pay(
+        self, payment_id: str, *, discount: int = 0, keeps_discount: bool = False, dating: Dating = PUNCTUAL
+    ) -> PaymentRecord:
         """The buyer approved: PAID, and the money is taken. Only one attempt ever gets here."""
-        return self._capture(replace(self._attempt(payment_id), discount=discount))
+        attempt = self._attempt(payment_id)
+        return self._capture(replace(attempt, discount=discount, keeps_discount=keeps_discount), dating)
 
     def fail(self, payment_id: str, reason: str) -> PaymentRecord:
         """This attempt failed; another may follow."""
@@ -128,18 +139,18 @@ class Ledger:
         """The approval takes its time."""
         return self._payments.tell("PayPending", self._payments.move(self._attempt(payment_id), Status.PAY_PENDING))
 
-    def issue_account(self, payment_id: str) -> PaymentRecord:
-        """The buyer chose to send money, and got an account to send it to."""
+    def issue_account(self, payment_id: str, *, within: timedelta = _DEPOSIT_WITHIN) -> PaymentRecord:
+        """The buyer chose to send money, and got an account to send it to ``within`` so much time."""
         payment = self._attempt(payment_id)
         now = self._payments.stamp()
         number = f"{int(self._payments.name(payment_id, 'account', now)[:8], 16):011d}"
-        account = VirtualAccount(number, now, now + _DEPOSIT_WITHIN)
+        account = VirtualAccount(number, now, now + within)
         issued = self._payments.move(replace(payment, account=account), Status.VIRTUAL_ACCOUNT_ISSUED, now)
         return self._payments.tell("VirtualAccountIssued", issued)
 
-    def deposit(self, payment_id: str) -> PaymentRecord:
+    def deposit(self, payment_id: str, *, dating: Dating = PUNCTUAL) -> PaymentRecord:
         """The money was sent to the account."""
-        return self._capture(self._waiting_for_deposit(payment_id))
+        return self._capture(self._waiting_for_deposit(payment_id), dating)
 
     # --- the card network's side ---
 
@@ -160,11 +171,12 @@ class Ledger:
 
     # --- the shop's side ---
 
-    def pre_register(self, payment_id: str, total: int | None, currency: str | None) -> None:
-        """Note which sum the payment must have."""
+    def pre_register(self, payment_id: str, total: int | None, currency: str | None, tax_free: int = 0) -> None:
+        """Note which sum the payment must have, and how much of it untaxed."""
         if self._payments.get(payment_id) is not None:
             check_unpaid(self.find(payment_id))
         self._registered[payment_id] = (total, currency)
+        self._registered_tax_free[payment_id] = tax_free
         self._payments.hear_of(payment_id)
 
     def close_account(self, payment_id: str, store_id: str | None) -> datetime:
@@ -176,7 +188,15 @@ class Ledger:
         """Give money back, as far as ``course`` goes."""
         return self._cancellations.request(self.find(payment_id, cancel.store_id), cancel, course)
 
+    def conclude(self, payment_id: str, end: CancelStatus) -> None:
+        """Every cancellation of this payment that is REQUESTED comes to this ``end``."""
+        self._cancellations.conclude(self.find(payment_id), end)
+
     # --- what takes its time ---
+
+    def next_due(self) -> float | None:
+        """At which moment ``complete_due`` has something to do again."""
+        return self._agenda.next_due()
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Have ``act`` done so many seconds of the clock from now; one that is refused by then is left undone."""
@@ -202,10 +222,11 @@ class Ledger:
         check_waiting_for_deposit(payment)
         return payment
 
-    def _capture(self, payment: PaymentRecord) -> PaymentRecord:
+    def _capture(self, payment: PaymentRecord, dating: Dating) -> PaymentRecord:
         now = self._payments.stamp()
         self._book.capture(payment.id, payment.purchase.total)
-        return self._payments.tell("Paid", self._payments.move(replace(payment, paid_at=now), Status.PAID, now))
+        paid = replace(payment, paid_at=dating.of(payment, Status.PAID, now))
+        return self._payments.tell("Paid", self._payments.move(paid, Status.PAID, now, dating))
 
     def _fail(self, payment: PaymentRecord, reason: str) -> PaymentRecord:
         now = self._payments.stamp()

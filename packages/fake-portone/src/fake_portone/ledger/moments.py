@@ -61,6 +61,10 @@ class Agenda:
         self._due.append(due)
         self._wake(due.at)
 
+    def next_due(self) -> float | None:
+        """When the next thing is to happen."""
+        return min((due.at for due in self._due), default=None)
+
     def complete_due(self) -> None:
         """Do everything whose time has come, in the order of its time."""
         now = self._clock.elapsed()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from fake_portone.ledger.moments import LedgerClock, Stamps
-from fake_portone.ledger.records import Cancelled, Happening, PaymentRecord, Status
+from fake_portone.ledger.records import PUNCTUAL, Cancelled, Dating, Happening, PaymentRecord, Status
 
 _NAMES = uuid.UUID("6f7a1d0e-52a7-4a27-9a0b-7d3e9a3c51f4")
 
@@ -75,10 +75,14 @@ class Payments:
         self._kept(payment)
         return payment
 
-    def move(self, payment: PaymentRecord, status: Status, now: datetime | None = None) -> PaymentRecord:
+    def move(
+        self, payment: PaymentRecord, status: Status, now: datetime | None = None, dating: Dating = PUNCTUAL
+    ) -> PaymentRecord:
         """It has another status from now on."""
         now = now or self.stamp()
-        return self.keep(replace(payment, status=status, updated_at=now, status_changed_at=now))
+        at = dating.of(payment, status, now)
+        updated_at = at if dating.updated else now
+        return self.keep(replace(payment, status=status, updated_at=updated_at, status_changed_at=at))
 
     def tell(self, kind: str, payment: PaymentRecord) -> PaymentRecord:
         """The shop is to hear of it."""

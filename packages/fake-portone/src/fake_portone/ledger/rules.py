@@ -3,7 +3,8 @@
 The rules are those of developers.portone.io (OpenAPI 1.16.0, checkout, cancel). Where these are silent we assume, and
 say so here: a storeId is only compared where one is given, else any store of the account answers; what a cancellation
 is still REQUESTED for is not cancellable; a pre-registered sum is noted and not enforced; a payment whose virtual
-account was closed is FAILED, and may be tried again; a paymentId is one payment in the whole account.
+account was closed is FAILED, and may be tried again; a paymentId is one payment in the whole account; a cancellation
+that says nothing of its untaxed part has none, and is refused where less than that is left with tax.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def amount_to_cancel(payment: PaymentRecord, cancel: Cancel) -> int:
         raise RefusedError("PAYMENT_ALREADY_CANCELLED", "everything went back already")
     if payment.status not in CAPTURED:
         raise RefusedError("PAYMENT_NOT_PAID", f"the payment is {payment.status}")
+    if payment.account is not None and cancel.trigger == "API" and not cancel.to_account:
+        raise invalid("refundAccount: it was paid by a deposit, and goes back to an account only")
     left = payment.cancellable
     if cancel.expected_left not in (None, left):
         raise RefusedError(
@@ -75,17 +78,23 @@ def amount_to_cancel(payment: PaymentRecord, cancel: Cancel) -> int:
     amount = left if cancel.amount is None else cancel.amount
     if amount > left or not left:
         raise RefusedError("CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT", f"{left} is cancellable")
-    _check_parts(cancel, amount)
     return amount
 
 
-def _check_parts(cancel: Cancel, amount: int) -> None:
+def tax_free_to_cancel(payment: PaymentRecord, cancel: Cancel, amount: int) -> int:
+    """How much of ``amount`` goes back untaxed, if it may."""
+    left = payment.cancellable_tax_free
+    taxed_left = payment.cancellable - left
+    if cancel.tax_free is None:
+        return max(0, amount - taxed_left)
     if cancel.tax_free + (cancel.vat or 0) > amount:
         raise RefusedError("SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT", f"the parts are more than {amount}")
-    if cancel.tax_free:
-        raise RefusedError("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", "nothing is tax free here")
-
-
-def vat_within(amount: int) -> int:
-    """The value added tax in a fully taxed ``amount``: an eleventh, rounded to the nearest."""
-    return (2 * amount + 11) // 22
+    if cancel.tax_free > left:
+        raise RefusedError("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT", f"{left} of it is tax free")
+    if amount - cancel.tax_free > taxed_left:
+        raise RefusedError("CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", f"{taxed_left} of it is taxed")
+    if (cancel.vat or 0) > payment.cancellable_vat:
+        raise RefusedError(
+            "CANCEL_TAX_AMOUNT_EXCEEDS_CANCELLABLE_TAX_AMOUNT", f"{payment.cancellable_vat} of it is value added tax"
+        )
+    return cancel.tax_free

@@ -54,8 +54,8 @@
 
   /** Open a window at the fake; PaymentError if it would not. What it need not know of the buyer is not sent. */
   async function begin(request) {
-    const { paymentId, storeId, channelKey, orderName, totalAmount, currency } = request;
-    const asked = { paymentId, storeId, channelKey, orderName, totalAmount, currency };
+    const { paymentId, storeId, channelKey, orderName, totalAmount, taxFreeAmount, currency } = request;
+    const asked = { paymentId, storeId, channelKey, orderName, totalAmount, taxFreeAmount, currency };
     for (const name of ["noticeUrls", "redirectUrl", "locale"]) {
       if (request[name] !== undefined) asked[name] = request[name];
     }
