@@ -55,7 +55,8 @@ class Person:
         try:
             await request()
         except _FORESEEN as error:
-            if type(error) is StoreUnavailableError and self.world.store_takes_everything():
+            breaks_a_rule = type(error) is StoreUnavailableError and str(error).startswith("refused: ")
+            if breaks_a_rule and self.world.store_takes_everything():
                 self.world.judge.broken(Property.FORESEEN, f"{what} was not kept: {error}")
             self.tell(f"{what}: {str(error) or type(error).__name__}")
             return False
