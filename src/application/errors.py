@@ -19,6 +19,18 @@ class ProductNotFoundError(GyeoljeError):
     """There is no such product."""
 
 
+class ApiKeyNotFoundError(GyeoljeError):
+    """There is no such API key."""
+
+
+class UnauthenticatedError(GyeoljeError):
+    """No good API key was shown. Which of all reasons it was is told to nobody."""
+
+
+class ScopeMissingError(GyeoljeError):
+    """The API key that was shown is good, and may not do this."""
+
+
 class SoldOutError(GyeoljeError):
     """Less of a product is left than was asked for."""
 

@@ -25,6 +25,14 @@ class InvalidIdError(GyeoljeError):
     """A text that should be one of our ids does not have the shape of one."""
 
 
+class InvalidApiKeyError(GyeoljeError):
+    """No API key may have such a name, such scopes or such a life."""
+
+
+class MalformedApiKeyError(GyeoljeError):
+    """A text that should be an API key was never one of ours: mistyped, cut short, or something else."""
+
+
 class OrderNotCancellableError(GyeoljeError):
     """The buyer may not give up this order: it is no longer PENDING, or money may be moving for it."""
 

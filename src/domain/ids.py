@@ -11,6 +11,7 @@ OrderId = NewType("OrderId", str)
 RefundId = NewType("RefundId", str)
 ProductId = NewType("ProductId", str)
 WebhookId = NewType("WebhookId", str)
+ApiKeyId = NewType("ApiKeyId", str)
 
 _PAYMENT_ID = re.compile(r"[A-Za-z0-9]{32}", re.ASCII)
 

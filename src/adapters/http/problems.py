@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from application.errors import (
+    ApiKeyNotFoundError,
     ConflictError,
     GatewayBusyError,
     GatewayDeniedError,
@@ -28,9 +29,11 @@ from application.errors import (
     OrderNotPlaceableError,
     ProductNotFoundError,
     RefundNotFoundError,
+    ScopeMissingError,
     SoldOutError,
     StoreUnavailableError,
     TooManyStreamsError,
+    UnauthenticatedError,
     UnreadableRecordError,
     WebhookRefusedError,
 )
@@ -38,9 +41,11 @@ from domain.errors import (
     BelowHeldError,
     BeyondLimitsError,
     GyeoljeError,
+    InvalidApiKeyError,
     InvalidIdError,
     InvalidMoneyError,
     InvalidProductError,
+    MalformedApiKeyError,
     NothingToAnswerError,
     OrderNotCancellableError,
     RefundNotPossibleError,
@@ -112,6 +117,8 @@ BY_STATUS = {
 _GATEWAY_AWAY = "The payment gateway gives no usable answer right now. Nothing is lost; try again in a moment."
 _GATEWAY = Kind(503, "gateway-unavailable", "Payment gateway unavailable", _GATEWAY_AWAY, retry_after=5)
 _NO_ORDER = "There is no such order, or this request may not know of it."
+_KEY_WANTED = "This address takes an API key that is good: `Authorization: Bearer gyj_…`."
+_UNAUTHENTICATED = Kind(401, "unauthenticated", "Unauthenticated", _KEY_WANTED)
 _STORE_AWAY = "The service cannot promise to keep anything right now. Try again in a moment."
 
 BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
@@ -122,6 +129,8 @@ BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
     BelowHeldError: Kind(409, "stock-below-held", "Stock below what is held"),
     BeyondLimitsError: Kind(409, "beyond-limits", "Beyond the limits of an order"),
     InvalidIdError: Kind(400, "invalid-id", "Malformed id"),
+    InvalidApiKeyError: Kind(422, "invalid-api-key", "API key not possible"),
+    MalformedApiKeyError: _UNAUTHENTICATED,
     OrderNotCancellableError: Kind(409, "order-not-cancellable", "Order cannot be cancelled"),
     RefundNotPossibleError: Kind(409, "refund-not-possible", "Refund not possible"),
     NothingToAnswerError: Kind(409, "nothing-to-answer", "Nothing to answer"),
@@ -129,6 +138,9 @@ BY_ERROR: Mapping[type[GyeoljeError], Kind] = {
     OrderNotFoundError: Kind(404, "order-not-found", "Order not found", _NO_ORDER),
     RefundNotFoundError: Kind(404, "refund-not-found", "Refund not found"),
     ProductNotFoundError: Kind(404, "product-not-found", "Product not found"),
+    ApiKeyNotFoundError: Kind(404, "api-key-not-found", "API key not found"),
+    UnauthenticatedError: _UNAUTHENTICATED,
+    ScopeMissingError: Kind(403, "scope-missing", "Scope missing"),
     SoldOutError: Kind(409, "sold-out", "Sold out"),
     OrderNotPlaceableError: Kind(422, "order-not-placeable", "Order cannot be placed"),
     IdempotencyKeyReusedError: Kind(409, "idempotency-key-reused", "Idempotency-Key reused"),
@@ -200,4 +212,6 @@ def log_unforeseen(error: Exception) -> None:
 def _answer(kind: Kind, body: bytes, headers: Mapping[str, str] | None = None) -> Response[bytes]:
     structlog.contextvars.bind_contextvars(problem=kind.slug)
     retry = {} if kind.retry_after is None else {"Retry-After": str(kind.retry_after)}
-    return Response(body, status_code=kind.status, media_type=PROBLEM_JSON, headers={**(headers or {}), **retry})
+    challenge = {"WWW-Authenticate": "Bearer"} if kind.status == _UNAUTHENTICATED.status else {}
+    told = {**(headers or {}), **retry, **challenge}
+    return Response(body, status_code=kind.status, media_type=PROBLEM_JSON, headers=told)
