@@ -20,7 +20,7 @@ from adapters.persistence.engine import REVISION, create_engine, migrate
 from adapters.persistence.sql import SqlStore
 from application.errors import StoreUnavailableError
 
-OURS = {"orders", "refunds", "history", "webhooks", "products", "placements", "orphans", "sweeps"}
+OURS = {"orders", "refunds", "history", "webhooks", "products", "placements", "orphans", "sweeps", "api_keys"}
 TYPES = {
     "sqlite": {"Moment": "INTEGER", "BigInteger": "INTEGER", "Words": "TEXT"},
     "postgresql": {"Moment": "BIGINT", "BigInteger": "BIGINT", "Words": "TEXT"},

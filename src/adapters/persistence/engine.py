@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from application.errors import StoreUnavailableError
 
-REVISION = "0005"  # the newest revision in ``migrations``; a test holds them together
+REVISION = "0006"  # the newest revision in ``migrations``; a test holds them together
 READS = "gyeolje_reads"  # an execution option: this connection reads, so begin nothing
 
 _POOL = {"pool_size": 8, "max_overflow": 0, "pool_timeout": 3}

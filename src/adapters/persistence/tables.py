@@ -164,3 +164,16 @@ sweeps = table(
     column("version", BigInteger),
     column("again_at", Moment),
 )
+
+api_keys = table(
+    "api_keys",
+    column("id", Words),
+    column("name", Words),
+    column("kind", Words),
+    column("hash", Words),
+    column("scopes", Words),
+    column("created_at", Moment),
+    column("expires_at", Moment),
+    column("revoked_at", Moment),
+    column("last_used_at", Moment),
+)

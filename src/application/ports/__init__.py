@@ -20,6 +20,7 @@ from application.ports.gateway import (
     WebhookReader,
 )
 from application.ports.storing import (
+    ApiKeys,
     Catalog,
     History,
     Inbox,
@@ -42,6 +43,7 @@ NewId = Callable[[], str]
 
 __all__ = [
     "PAGED_MOST",
+    "ApiKeys",
     "CancelPayment",
     "Catalog",
     "ChangedPage",

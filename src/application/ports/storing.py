@@ -8,9 +8,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
+from domain.api_key import ApiKey
 from domain.catalog import Product
 from domain.history import HistoryEntry
-from domain.ids import OrderId, ProductId, WebhookId
+from domain.ids import ApiKeyId, OrderId, ProductId, WebhookId
 from domain.lifecycle import OrderStatus
 from domain.order import Order
 from domain.refund import Refund
@@ -215,6 +216,33 @@ class Sweeps(Protocol):
         ...
 
 
+class ApiKeys(Protocol):
+    """The API keys of the shop's servers: hashes, and never a secret."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Keep a new key. Raises ConflictError if there is one of this id already."""
+        ...
+
+    async def by_id(self, key_id: ApiKeyId) -> ApiKey | None:
+        """The key of this id (any text), None if there is none."""
+        ...
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """Every key, the newest first, by ``(created_at, id)``; the expired and the revoked among them."""
+        ...
+
+    async def revoke(self, key_id: ApiKeyId, at: datetime) -> ApiKey | None:
+        """Revoke this key, and return it as it is then, None if there is none.
+
+        One that was revoked before stays as it was, with the time of then. Nothing else of a key changes.
+        """
+        ...
+
+    async def note_use(self, key_id: ApiKeyId, hour: datetime) -> None:
+        """Note that this key was used in this hour. Nothing else of it changes; one that is gone stays gone."""
+        ...
+
+
 class UnitOfWork(Protocol):
     """One transaction. ``async with`` begins it; leaving without ``commit`` undoes everything.
 
@@ -233,6 +261,7 @@ class UnitOfWork(Protocol):
     placements: Placements
     orphans: Orphans
     sweeps: Sweeps
+    api_keys: ApiKeys
 
     async def __aenter__(self) -> Self: ...
 

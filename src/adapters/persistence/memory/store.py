@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from adapters.persistence.memory.api_keys import MemoryApiKeys
 from adapters.persistence.memory.catalog import MemoryCatalog
 from adapters.persistence.memory.history import MemoryHistory
 from adapters.persistence.memory.inbox import MemoryInbox
@@ -49,3 +50,4 @@ class MemoryUnit(MemoryTransaction):
         self.placements = MemoryPlacements(self)
         self.orphans = MemoryOrphans(self)
         self.sweeps = MemorySweeps(self)
+        self.api_keys = MemoryApiKeys(self)

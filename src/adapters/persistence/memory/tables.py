@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from adapters.persistence.unit import Unit
 from application.ports import PlacedBefore
+from domain.api_key import ApiKey
 from domain.catalog import Product
 from domain.history import HistoryEntry
-from domain.ids import OrderId, ProductId, RefundId, WebhookId
+from domain.ids import ApiKeyId, OrderId, ProductId, RefundId, WebhookId
 from domain.order import Order
 from domain.refund import Refund
 from domain.sweep import Orphan, Sweep
@@ -30,6 +31,7 @@ class Tables:
     placements: ChainMap[str, PlacedBefore] = field(default_factory=ChainMap)
     orphans: ChainMap[str, Orphan] = field(default_factory=ChainMap)
     sweeps: ChainMap[None, Sweep] = field(default_factory=ChainMap)
+    api_keys: ChainMap[ApiKeyId, ApiKey] = field(default_factory=ChainMap)
 
     def draft(self) -> Tables:
         """The same, on which changes show to nobody else yet."""

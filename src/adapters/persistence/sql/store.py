@@ -7,6 +7,7 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.persistence.engine import READS, check_schema
+from adapters.persistence.sql.api_keys import SqlApiKeys
 from adapters.persistence.sql.catalog import SqlCatalog
 from adapters.persistence.sql.history import SqlHistory
 from adapters.persistence.sql.inbox import SqlInbox
@@ -58,3 +59,4 @@ class SqlUnit(SqlTransaction):
         self.placements = SqlPlacements(self)
         self.orphans = SqlOrphans(self)
         self.sweeps = SqlSweeps(self)
+        self.api_keys = SqlApiKeys(self)
