@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from application.answer_attention import AnswerAttention
+from application.api_keys import Authenticate, CreateApiKey, ListApiKeys, RevokeApiKey
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.check_due_orders import CheckDueOrders
@@ -43,3 +44,7 @@ class UseCases:
     show_order: ShowOrder
     list_orders: ListOrders
     list_orphans: ListOrphans
+    create_api_key: CreateApiKey
+    list_api_keys: ListApiKeys
+    revoke_api_key: RevokeApiKey
+    authenticate: Authenticate

@@ -15,6 +15,7 @@ from adapters.portone.transport import gateway_client
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
 from application.answer_attention import AnswerAttention
+from application.api_keys import Authenticate, CreateApiKey, ListApiKeys, RevokeApiKey
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.carry_out_refunds import CarryOutRefunds
@@ -77,6 +78,7 @@ class Container(containers.DeclarativeContainer):
 
     shop = providers.Singleton(Shop, store_id=settings.provided.store_id, channel_type=settings.provided.channel_type)
     policy, limits = settings.provided.policy, settings.provided.limits
+    in_production = settings.provided.in_production
     reconcile = providers.Singleton(ReconcileOrder, store, notifier, clock, new_id, shop, policy=policy)
     read_order = providers.Singleton(ReadOrder, store)
     carry_out_refunds = providers.Singleton(CarryOutRefunds, store, gateway, reconcile, clock)
@@ -131,4 +133,8 @@ class Container(containers.DeclarativeContainer):
         show_order=providers.Singleton(ShowOrder, store),
         list_orders=providers.Singleton(ListOrders, store),
         list_orphans=providers.Singleton(ListOrphans, store),
+        create_api_key=providers.Singleton(CreateApiKey, store, clock, new_id, in_production=in_production),
+        list_api_keys=providers.Singleton(ListApiKeys, store, clock),
+        revoke_api_key=providers.Singleton(RevokeApiKey, store, clock),
+        authenticate=providers.Singleton(Authenticate, store, clock, in_production=in_production),
     )

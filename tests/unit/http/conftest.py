@@ -27,6 +27,7 @@ from adapters.persistence.memory import MemoryStore
 from adapters.portone.webhook_reader import PortOneWebhookReader
 from adapters.portone.window import PortOneWindow
 from application.answer_attention import AnswerAttention
+from application.api_keys import Authenticate, CreateApiKey, ListApiKeys, RevokeApiKey
 from application.audit_payments import AuditPayments
 from application.cancel_order import CancelOrder
 from application.carry_out_refunds import CarryOutRefunds
@@ -259,6 +260,10 @@ def _use_cases(store: Store, gateway: PaymentGateway, notifier: OrderNotifier, p
         show_order=ShowOrder(store),
         list_orders=ListOrders(store),
         list_orphans=ListOrphans(store),
+        create_api_key=CreateApiKey(store, _now, _new_id),
+        list_api_keys=ListApiKeys(store, _now),
+        revoke_api_key=RevokeApiKey(store, _now),
+        authenticate=Authenticate(store, _now),
     )
 
 
