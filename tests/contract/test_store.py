@@ -16,10 +16,11 @@ from application.ports import PlacedBefore, Store, UnitOfWork
 from application.refund_order import RefundOrder, RefundOrderCommand
 from application.transact import keep as keep_all
 from application.transact import record
+from domain.api_key import ApiKey, KeyKind, Scope
 from domain.attention import Attention, AttentionKind
 from domain.catalog import Product
 from domain.history import HistoryEntry, HistoryKind
-from domain.ids import OrderId, PaymentId, ProductId, RefundId, WebhookId
+from domain.ids import ApiKeyId, OrderId, PaymentId, ProductId, RefundId, WebhookId
 from domain.lifecycle import CancelReason, OrderStatus
 from domain.money import Money
 from domain.order import Observed, Order, OrderLine
@@ -202,6 +203,9 @@ async def test_a_reading_unit_refuses_to_commit_and_to_write(store: Store) -> No
         lambda unit: unit.placements.add(key),
         lambda unit: unit.orphans.keep([orphan("p")]),
         lambda unit: unit.sweeps.save(Sweep()),
+        lambda unit: unit.api_keys.add(api_key(1)),
+        lambda unit: unit.api_keys.revoke(ApiKeyId("k"), NOW),
+        lambda unit: unit.api_keys.note_use(ApiKeyId("k"), NOW),
     ]
     for write in writes:
         with pytest.raises(RuntimeError, match="only an open writing unit can write"):
@@ -1394,6 +1398,149 @@ async def test_of_ten_who_take_the_sweep_at_once_exactly_one_gets_it(new_store: 
 
     assert sorted(await asyncio.gather(*(take(stores[n % 2], str(n)) for n in range(10)))) == [False] * 9 + [True]
     assert (await ask(stores[0], lambda unit: unit.sweeps.read())).version == 1
+
+
+# --- API keys ---------------------------------------------------------------------------------------------------
+
+
+def api_key(number: int, **fields: Any) -> ApiKey:
+    said: dict[str, Any] = {
+        "id": ApiKeyId(f"{number:032x}"),
+        "name": "web",
+        "kind": KeyKind.LIVE,
+        "hash": f"{number:064x}",
+        "scopes": frozenset({Scope.ORDERS_READ}),
+        "created_at": NOW,
+    }
+    return ApiKey(**(said | fields))
+
+
+async def add_keys(store: Store, *keys: ApiKey) -> None:
+    async with store.writing() as unit:
+        for key in keys:
+            await unit.api_keys.add(key)
+        await unit.commit()
+
+
+async def revoke(store: Store, key: ApiKey, at: datetime) -> ApiKey | None:
+    async with store.writing() as unit:
+        revoked = await unit.api_keys.revoke(key.id, at)
+        await unit.commit()
+    return revoked
+
+
+async def note_use(store: Store, key: ApiKey, hour: datetime) -> None:
+    await write(store, lambda unit: unit.api_keys.note_use(key.id, hour))
+
+
+async def kept_keys(store: Store) -> list[ApiKey]:
+    return list(await ask(store, lambda unit: unit.api_keys.keys()))
+
+
+async def test_every_field_of_an_api_key_comes_back_as_it_was(store: Store) -> None:
+    instant = timedelta(microseconds=1)
+    kept = [
+        api_key(1, kind=KeyKind.TEST, scopes=frozenset(Scope)),
+        api_key(
+            2, name="결제 서버", expires_at=NOW + instant, revoked_at=NOW - instant, last_used_at=NOW + 2 * instant
+        ),
+        *(api_key(3 + n, scopes=frozenset({scope})) for n, scope in enumerate(Scope)),
+    ]
+    await add_keys(store, *kept)
+
+    async with store.reading() as unit:
+        assert [await unit.api_keys.by_id(one.id) for one in kept] == kept
+
+
+async def test_api_keys_come_the_newest_first_the_expired_and_the_revoked_among_them(store: Store) -> None:
+    later = NOW + timedelta(microseconds=1)
+    kept = [
+        api_key(2, created_at=later, revoked_at=NOW),
+        api_key(1, created_at=later, expires_at=later + timedelta(days=1)),
+        api_key(4),
+        api_key(3),
+    ]
+    assert await kept_keys(store) == []
+    await add_keys(store, kept[3], kept[1], kept[0], kept[2])
+
+    assert await kept_keys(store) == kept
+
+
+@pytest.mark.parametrize("text", ["", "unknown", "a\x00b", "\ud800", "x" * 100_000, "' OR 1=1 --", "%"])
+async def test_there_is_no_api_key_of_an_id_that_none_has(store: Store, text: str) -> None:
+    key = api_key(1)
+    nobody = replace(key, id=ApiKeyId(text))
+    await add_keys(store, key)
+
+    assert await ask(store, lambda unit: unit.api_keys.by_id(nobody.id)) is None
+    assert await revoke(store, nobody, NOW) is None
+    await note_use(store, nobody, NOW)
+    assert await kept_keys(store) == [key]
+
+
+async def test_a_second_api_key_of_one_id_is_a_conflict(store: Store) -> None:
+    key = api_key(1)
+    await add_keys(store, key)
+    with pytest.raises(ConflictError):
+        await add_keys(store, api_key(2), replace(key, hash="f" * 64, scopes=frozenset(Scope)))
+
+    assert await kept_keys(store) == [key]
+
+
+async def test_an_api_key_is_revoked_once_and_nothing_else_of_it_changes(store: Store) -> None:
+    key, other = api_key(1, expires_at=NOW + timedelta(days=1), last_used_at=NOW), api_key(2)
+    await add_keys(store, key, other)
+    revoked = replace(key, revoked_at=NOW + timedelta(hours=1))
+
+    assert await revoke(store, key, NOW + timedelta(hours=1)) == revoked
+    assert await revoke(store, key, NOW + timedelta(hours=2)) == revoked
+    assert await kept_keys(store) == [other, revoked]
+
+
+async def test_the_use_of_an_api_key_is_noted_and_nothing_else_of_it_changes(store: Store) -> None:
+    key, other = api_key(1, expires_at=NOW + timedelta(days=1), revoked_at=NOW), api_key(2)
+    await add_keys(store, key, other)
+    for hour in (NOW, NOW, NOW + timedelta(hours=1), NOW - timedelta(hours=1)):
+        await note_use(store, key, hour)
+        assert await kept_keys(store) == [other, replace(key, last_used_at=hour)]
+
+
+async def test_ten_who_revoke_an_api_key_while_ten_use_it_lose_nothing_of_each_other(new_store: NewStore) -> None:
+    stores = [new_store(), new_store()]
+    key = api_key(1)
+    await add_keys(stores[0], key)
+    together = asyncio.Barrier(20)
+
+    async def end(number: int) -> datetime | None:
+        await together.wait()
+        revoked = await revoke(stores[number % 2], key, NOW + timedelta(seconds=number))
+        assert revoked is not None
+        return revoked.revoked_at
+
+    async def use(number: int) -> None:
+        await together.wait()
+        await note_use(stores[number % 2], key, NOW)
+
+    told, _ = await asyncio.gather(
+        asyncio.gather(*(end(number) for number in range(10))), asyncio.gather(*(use(number) for number in range(10)))
+    )
+    assert len(set(told)) == 1, "all are told of the one revocation that counts"
+    assert await kept_keys(stores[0]) == [replace(key, revoked_at=told[0], last_used_at=NOW)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"scopes": frozenset()}, "an API key may do something"),
+        ({"expires_at": NOW}, "an API key expires after it was made"),
+        ({"expires_at": NOW - timedelta(days=1)}, "an API key expires after it was made"),
+    ],
+)
+async def test_no_api_key_breaks_a_rule(store: Store, changed: dict[str, Any], rule: str) -> None:
+    with pytest.raises(StoreUnavailableError, match=f"refused: {rule}"):
+        await add_keys(store, api_key(1, **changed))
+
+    assert await kept_keys(store) == []
 
 
 # --- rules that no order may break ------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ async def test_what_was_planted_is_found_nowhere(town: Any, database_url: str, a
 async def columns(database_url: str) -> str:
     engine = create_engine(database_url)
     async with engine.connect() as connection:
-        tables = ("orders", "history", "refunds", "webhooks", "products", "placements", "orphans", "sweeps")
+        tables = ("orders", "history", "refunds", "webhooks", "products", "placements", "orphans", "sweeps", "api_keys")
         rows = [row for table in tables for row in (await connection.execute(text(f"SELECT * FROM {table}"))).all()]  # noqa: S608 - constants
     await engine.dispose()
     return repr(rows)
