@@ -55,11 +55,15 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table. What a row is about, its first column, is never folded; off a screen nothing is."""
+    """Print a table. What a row is about, its first column, is never folded; off a screen nothing is.
+
+    Cells are shown letter by letter: what others wrote is no markup.
+    """
     table = Table(*(Column(name, overflow="fold", no_wrap=not n) for n, name in enumerate(columns)))
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else _UNBOUNDED).print(table)
+    console = Console(width=None if sys.stdout.isatty() else _UNBOUNDED, markup=False, emoji=False)
+    console.print(table)
 
 
 def print_pairs(names: Iterable[str], values: Iterable[str]) -> None:

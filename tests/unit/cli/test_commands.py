@@ -159,6 +159,13 @@ def test_what_could_never_be_bought_is_refused_in_one_sentence_and_not_kept(
     assert json.loads(run(process, "products", "list", "--json").stdout) == {"items": []}
 
 
+@pytest.mark.parametrize("name", ["[/b]", "[red]차[/red]", ":tea:"])
+def test_what_is_listed_is_shown_letter_by_letter(name: str) -> None:
+    process = NotedProcess()
+    assert run(process, "products", "put", "tea", "--name", name, "--price", "4500").exit_code == 0
+    assert name in run(process, "products", "list").stdout
+
+
 @pytest.mark.parametrize("listing", [("orders", "list"), ("orphans", "list"), ("products", "list")])
 def test_every_listing_is_json_if_it_is_asked_to_be(listing: tuple[str, ...]) -> None:
     assert json.loads(run(NotedProcess(), *listing, "--json").stdout) == {"items": []}
