@@ -204,6 +204,54 @@ def list_products(program: Program, *, as_json: bool) -> None:
     program.ask(lambda ask: print_products(ask, as_json=as_json))
 
 
+@gyeolje.group()
+def keys() -> None:
+    """Let the shop's servers in."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="What it may do: orders:read, orders:write, refunds:write or webhooks:manage. Say it once for each.",
+)
+@click.option("--test/--live", "is_test", default=None, help="For trials or for money.  [default: live in production]")
+@click.option("--expires-in-days", type=int, metavar="N", help="It is good for so long.  [default: until revoked]")
+@click.pass_obj
+def create_key(
+    program: Program, name: str, *, scopes: tuple[str, ...], is_test: bool | None, expires_in_days: int | None
+) -> None:
+    """Make an API key, and print it this once.
+
+    To replace one, make another of the same NAME; both are good until you revoke the old one.
+    """
+    from adapters.cli.keys import create
+
+    program.ask(lambda ask: create(ask, name, scopes=scopes, is_test=is_test, days=expires_in_days), quiet=True)
+
+
+@keys.command("list")
+@_JSON
+@click.pass_obj
+def list_keys(program: Program, *, as_json: bool) -> None:
+    """List API keys, the newest first: whose they are, what they may do, and when they were used last, to the hour."""
+    from adapters.cli.keys import print_keys
+
+    program.ask(lambda ask: print_keys(ask, as_json=as_json))
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def revoke_key(program: Program, key_id: str) -> None:
+    """Revoke an API key, for good and at once. ID is what `keys list` says, and the third part of the key's text."""
+    from adapters.cli.keys import revoke
+
+    program.ask(lambda ask: revoke(ask, key_id))
+
+
 @gyeolje.command()
 @click.option("--since", type=PastMoment(), help="Sweep from then on: 2026-01-31T09:00:00+09:00, 7d, 12h.")
 @_JSON
