@@ -18,6 +18,7 @@ import pytest
 from adapters.persistence import tables
 from application import ports
 from application.handle_webhook_event import WebhookOutcome
+from domain.api_key import KeyKind, KeyState, Scope
 from domain.attention import AttentionKind
 from domain.audit import FindingKind
 from domain.history import HistoryKind
@@ -244,6 +245,9 @@ def test_what_the_glossary_names_exists(name: str) -> None:
         AttentionKind,
         CancellationStatus,
         FindingKind,
+        KeyKind,
+        Scope,
+        KeyState,
     ],
 )
 def test_the_glossary_has_every_word_of_a_fixed_list(words: type[StrEnum]) -> None:

@@ -16,8 +16,8 @@ import application
 import domain
 from adapters.http.problems import BY_ERROR, BY_STATUS, Kind, kind_of
 from adapters.persistence.memory import MemoryStore, MemoryUnit
-from application.errors import GatewayRefusedError, StoreUnavailableError
-from domain.errors import GyeoljeError
+from application.errors import GatewayRefusedError, ScopeMissingError, StoreUnavailableError, UnauthenticatedError
+from domain.errors import GyeoljeError, MalformedApiKeyError
 
 if TYPE_CHECKING:
     from unit.http.conftest import NewShopfront, Toolbox
@@ -138,6 +138,28 @@ async def test_what_nobody_foresaw_tells_the_client_nothing_and_the_log_only_whe
     assert any("test_problems.py" in place and place.endswith(" reading") for place in error["trace"])
     assert "secret" not in repr(lines)
     assert "010-1234" not in repr(lines)
+
+
+async def test_whoever_is_not_let_in_is_told_what_would_let_them_in_and_nothing_else(
+    new_shopfront: NewShopfront,
+) -> None:
+    store = BrokenStore()
+    told = []
+    for error in (UnauthenticatedError("why"), MalformedApiKeyError("another why")):
+        store.error = error
+        answer = await new_shopfront(store=store).http.get("/api/v1/products")
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        told.append(answer.content)
+    assert told[0] == told[1]
+    assert b"why" not in told[0]
+
+
+async def test_a_missing_scope_is_named(new_shopfront: NewShopfront) -> None:
+    store = BrokenStore()
+    store.error = ScopeMissingError("this API key lacks the scope orders:read")
+    answer = await new_shopfront(store=store).http.get("/api/v1/products")
+    assert (answer.status_code, answer.json()["detail"]) == (403, "this API key lacks the scope orders:read")
+    assert "www-authenticate" not in answer.headers
 
 
 async def test_a_cause_is_followed_in_the_log(new_shopfront: NewShopfront) -> None:
