@@ -104,6 +104,51 @@ async def test_what_could_never_be_bought_is_refused_in_one_sentence_and_not_kep
     assert json.loads(await town.run("products", "list", "--json", **variables)) == {"items": []}
 
 
+LIVE = {
+    "GYEOLJE_ENV": "production",
+    "GYEOLJE_GATEWAY": "portone",
+    "GYEOLJE_PUBLIC_URL": "https://shop.example",
+    "PORTONE_API_SECRET": "a-real-api-secret",
+    "PORTONE_STORE_ID": "store-1",
+    "PORTONE_CHANNEL_KEY": "channel-key-1",
+    "PORTONE_WEBHOOK_SECRETS": "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+
+async def test_keys_are_made_listed_and_revoked(town: Any, database_url: str) -> None:
+    development = {"GYEOLJE_GATEWAY": "fake", "GYEOLJE_DATABASE_URL": database_url}
+    production = LIVE | {"GYEOLJE_DATABASE_URL": database_url}
+    create = ("keys", "create", "결제 서버", "--scope", "orders:read")
+    test = (await town.run(*create, **development)).strip()
+    live = (await town.run(*create, "--expires-in-days", "30", **production)).strip()
+    assert (test[:9], live[:9]) == ("gyj_test_", "gyj_live_")
+    await town.run("keys", "revoke", test.split("_")[2], **production)
+
+    printed = await town.run("keys", "list", "--json", **production)
+    listed = [(key["id"], key["name"], key["kind"], key["state"]) for key in json.loads(printed)["items"]]
+    assert listed == [
+        (live.split("_")[2], "결제 서버", "live", "live"),
+        (test.split("_")[2], "결제 서버", "test", "revoked"),
+    ]
+    assert not [key for key in (test, live) if key.split("_")[3][:64] in printed]
+
+
+async def test_a_key_that_nobody_may_have_is_refused_in_one_sentence(town: Any, database_url: str) -> None:
+    production = LIVE | {"GYEOLJE_DATABASE_URL": database_url}
+    for said, sentence in (
+        (("create", "web", "--scope", "orders:read", "--test"), "a test key is refused in production"),
+        (("create", "a\x1b[2J", "--scope", "orders:read"), "has control characters"),
+        (("create", "web", "--scope", "everything"), "is no scope"),
+        (("create", "web"), "at least one scope"),
+        (("revoke", "0" * 32), "there is no API key of this id"),
+    ):
+        refused = await town.start(*town.gyeolje, "keys", *said, **production)
+        assert (await refused.ended(), refused.log.count("\n")) == (2, 1), refused.log
+        assert refused.log.startswith("error: ")
+        assert sentence in refused.log
+    assert json.loads(await town.run("keys", "list", "--json", **production)) == {"items": []}
+
+
 async def test_the_limits_in_force_are_told_and_can_be_set(town: Any, database_url: str) -> None:
     variables = town.variables(database_url, await town.fake("http://127.0.0.1:9/nobody"))
     assert "100 to 2,000,000 KRW" in await town.run("doctor", **variables)

@@ -104,6 +104,8 @@ COMMANDS = [
     ["orders", "show", "0" * 32],
     ["orphans", "list"],
     ["products", "list"],
+    ["keys", "list"],
+    ["keys", "revoke", "0" * 32],
     ["sweep"],
     ["audit", "--json"],
 ]
