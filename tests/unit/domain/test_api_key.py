@@ -71,7 +71,19 @@ def with_checksum(body: str) -> str:
     return f"{body}{zlib.crc32(body.encode('utf-8', 'surrogatepass')):08x}"
 
 
+def one_too_long() -> str:
+    """A key and one character more, of which the checksum is right if it is taken over all but the last eight."""
+    for number in range(1000):
+        body = f"gyj_live_{ID}_{number:064x}"
+        for digit in HEX:
+            checksum = with_checksum(body + digit)[-8:]
+            if checksum[0] == digit:
+                return f"{body}{checksum}0"
+    raise AssertionError("one in sixteen is like that")
+
+
 MALFORMED = {
+    "one character more that fits": one_too_long(),
     "nothing": "",
     "a prefix alone": "gyj_live_",
     "no prefix": TEXT.removeprefix("gyj_"),
