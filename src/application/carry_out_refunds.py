@@ -13,7 +13,7 @@ from domain.ids import OrderId
 from domain.order import Order
 from domain.payment import CancellationStatus, Payment
 from domain.reconciliation import doubt_refund, refuse_refund
-from domain.refund import Need, Refund, RefundStatus
+from domain.refund import Need, Refund, RefundStatus, known_names
 from domain.revision import Reconciliation
 
 _Decide = Callable[[Order, Refund, Collection[Refund]], Reconciliation]
@@ -116,8 +116,7 @@ class CarryOutRefunds:
         def decide(current: Order, kept: Refund, others: Collection[Refund]) -> Reconciliation:
             nonlocal sent
             now = self._clock()
-            taken = {other.cancellation_id for other in others if other.cancellation_id is not None}
-            request = kept.next_request(payment, _key(kept), now, taken=taken, moved=moved)
+            request = kept.next_request(payment, _key(kept), now, taken=known_names(others), moved=moved)
             if request is None:
                 sent = None
                 return doubt_refund(current, kept, now)

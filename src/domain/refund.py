@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -173,6 +173,11 @@ class Refund:
         amount = min(self.amount, left)
         untaxed = payment.tax_free_of(amount)
         return Sent(key=key, amount=amount, tax_free=untaxed, left=left, gone=payment.went_back, at=now)
+
+
+def known_names(refunds: Iterable[Refund]) -> set[str]:
+    """The cancellations that are known to be one of these refunds', by the gateway's names for them."""
+    return {refund.cancellation_id for refund in refunds if refund.cancellation_id is not None}
 
 
 def _another_left(payment: Payment, tried: Money) -> Money:

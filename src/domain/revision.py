@@ -16,7 +16,7 @@ from domain.money import Money
 from domain.order import Observed, Order
 from domain.payment import CancellationStatus, Payment
 from domain.policy import Policy
-from domain.refund import Need, Refund, RefundStatus
+from domain.refund import Need, Refund, RefundStatus, known_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ class Revision:
         if payment.captured is None or self.order.contradicts(payment):
             return
         left = payment.captured.less(self.order.refunded)
-        taken = {refund.cancellation_id for refund in refunds if refund.cancellation_id is not None}
+        taken = known_names(refunds)
         requested = [refund for refund in refunds if refund.status is RefundStatus.REQUESTED]
         for refund in sorted(requested, key=lambda r: r.found_in(payment) is None):
             cancellation = refund.found_in(payment)
@@ -120,9 +120,7 @@ class Revision:
                 self._end(refund.succeeded(self._now), HistoryKind.REFUND_SUCCEEDED)
             elif cancellation is not None and cancellation.status is CancellationStatus.FAILED:
                 self._end(refund.failed("the gateway could not carry it out", self._now), HistoryKind.REFUND_FAILED)
-            elif refund.amount > left and refund.may_be_done(
-                payment, taken
-            ):  # by a cancellation of its sum that names nobody
+            elif refund.amount > left and refund.may_be_done(payment, taken):  # by one of its sum that names nobody
                 if (stand_in := refund.stand_in(payment, taken)) is not None and refund.cancellation_id is None:
                     taken.add(stand_in.id)
                     refund = refund.answered(stand_in.id)  # noqa: PLW2901 - the same one, by its name

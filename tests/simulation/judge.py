@@ -135,7 +135,7 @@ class Judge:
 
     def cancelling(self, cancel: CancelPayment) -> None:
         """Somebody sends a request to give money back."""
-        kept = next((k for k in self.known.values() if k.order.payment_id == cancel.payment_id), None)
+        kept = self._kept_of(cancel.payment_id)
         refund = next((r for r in kept.refunds if r.id == cancel.refund_id), None) if kept else None
         if refund is None:
             self.broken(Property.ONCE, f"{cancel.amount} is asked back without a committed refund")
@@ -148,7 +148,7 @@ class Judge:
 
     def gave_back(self, payment_id: str) -> None:
         """The gateway was asked to give money back, and may have."""
-        kept = next((k for k in self.known.values() if k.order.payment_id == payment_id), None)
+        kept = self._kept_of(payment_id)
         record = self.record(payment_id)
         if kept is not None and record is not None:
             self._complain(self._given_back.meet(record, kept.refunds))
@@ -179,13 +179,16 @@ class Judge:
 
     def is_completed(self, payment_id: str | None) -> bool:
         """Whether the order of this payment is COMPLETED by now."""
-        return any(
-            k.order.status is OrderStatus.COMPLETED for k in self.known.values() if k.order.payment_id == payment_id
-        )
+        kept = self._kept_of(payment_id)
+        return kept is not None and kept.order.status is OrderStatus.COMPLETED
+
+    def _kept_of(self, payment_id: str | None) -> Kept | None:
+        """The order of this payment, as it was committed last."""
+        return next((kept for kept in self.known.values() if kept.order.payment_id == payment_id), None)
 
     def heard(self, payment_id: str, answer: object) -> None:
         """A webhook of an order that was COMPLETED when it came was handled by this answer of the gateway's."""
-        kept = next((k for k in self.known.values() if k.order.payment_id == payment_id), None)
+        kept = self._kept_of(payment_id)
         if kept is None or answer is not None or kept.order.status is not OrderStatus.COMPLETED:
             return
         asks = kept.order.attention
